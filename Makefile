@@ -1,0 +1,35 @@
+# Everything here is a line or two over plain commands; see README.md.
+PYTHON ?= python3
+BIN := .venv/bin
+SURVEY ?= .
+export KLEVER_TEST_DATA ?= $(wildcard $(abspath ../shared/real))
+export OMP_NUM_THREADS ?= 1
+export SOURCE_DATE_EPOCH ?= 1577836800
+
+.PHONY: run check test lint bench report clean
+
+run: .venv/installed
+	$(BIN)/snakemake --directory $(SURVEY)
+
+check: .venv/installed
+	$(BIN)/python workflow/scripts/check_survey.py --directory $(SURVEY)
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/snakemake --lint
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/benchmark_linefit.py
+
+report: .venv/installed
+	$(BIN)/snakemake --directory $(SURVEY) --report report.html
+
+clean:
+	git clean -xdfq -e .venv results logs benchmarks .snakemake
+
+.venv/installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

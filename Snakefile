@@ -1,0 +1,38 @@
+# KLEVER: from near-infrared cubes of lensed galaxies to metallicity gradients. The stages are in workflow/rules, in the
+# order of the flow; README.md says how to run them.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/lines.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/lens.smk"
+include: "workflow/rules/source.smk"
+include: "workflow/rules/metallicity.smk"
+include: "workflow/rules/publish.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.galaxies.input,
+        rules.tables.input,
+        rules.recovery_products.input,
+
+
+onsuccess:
+    report_run(failed=False)
+
+
+onerror:
+    report_run(failed=True)

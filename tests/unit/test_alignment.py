@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+from align import align_bands
+from astropy.io import fits
+from klever.errors import InputError
+from klever.grids import Grid
+from klever.maps import Flag, MapSet
+from klever.operators import load_operators
+from lensing_scene import DEC, RA, align_settings, gaussian, write_band, write_image
+
+BROAD = np.hypot(0.6, 0.4)  # seeing and smoothing of the line maps
+
+
+def sky(fwhm, x=0.35, y=-0.25, second=0.5):
+    """Two knots blurred to `fwhm`, surface brightness 1 for an intrinsic FWHM of 0.5 arcsec."""
+    width = np.hypot(0.5, fwhm)
+    dilution = (0.5 / width) ** 2
+
+    def brightness(west, north):
+        return dilution * (gaussian(west, north, x, y, width) + second * gaussian(west, north, x - 0.5, y + 0.6, width))
+
+    return brightness
+
+
+def run(tmp_path, bands, image=None, **align):
+    paths = [tmp_path / f"{name}.fits" for name in bands]
+    out = tmp_path / "aligned.fits", tmp_path / "operators.npz"
+    align_bands(paths, [image] if image else [], *out, align_settings(bands, **align))
+    return MapSet.read(out[0])
+
+
+def shift(maps, band):
+    return np.array([maps.header[f"SHX_{band}"], maps.header[f"SHY_{band}"]])
+
+
+@pytest.mark.parametrize("unit", [1e-18, 1.0, 1e-30])
+def test_continuum_shift_is_recovered_with_its_error(tmp_path, unit):
+    image = write_image(tmp_path / "hst.fits", sky(0.15), noise=0.02)
+    offset = np.array([0.23, -0.31])
+    deviations = []
+    for seed in range(6):
+        write_band(
+            tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=offset, noise=0.02, seed=seed, unit=unit
+        )
+        maps = run(tmp_path, ["H"], image)
+        assert maps.header["SHM_H"] == "continuum"
+        deviations.append((shift(maps, "H") + offset) / maps.header["SHE_H"])
+    assert np.abs(deviations).max() < 4
+    assert 0.35 < np.sqrt(np.mean(np.square(deviations))) < 2  # neither far too small nor far too large errors
+
+
+@pytest.mark.parametrize(("rotation", "flip"), [(0, True), (65, False)])
+def test_shift_does_not_depend_on_the_orientation_of_the_cube(tmp_path, rotation, flip):
+    image = write_image(tmp_path / "hst.fits", sky(0.15), rotation=-20)
+    write_band(
+        tmp_path / "H.fits",
+        sky(BROAD),
+        continuum=sky(BROAD),
+        offset=(0.2, 0.1),
+        noise=0.005,
+        rotation=rotation,
+        flip=flip,
+    )
+    np.testing.assert_allclose(shift(run(tmp_path, ["H"], image), "H"), [-0.2, -0.1], atol=0.02)
+
+
+def test_line_peak_is_matched_when_there_is_no_continuum(tmp_path):
+    image = write_image(tmp_path / "hst.fits", sky(0.15, second=0))
+    faint = lambda west, north: 0 * west  # noqa: E731
+    write_band(tmp_path / "H.fits", sky(BROAD, second=0), continuum=faint, offset=(-0.3, 0.2), noise=0.01)
+    maps = run(tmp_path, ["H"], image)
+    assert maps.header["SHM_H"] == "lines"
+    np.testing.assert_allclose(shift(maps, "H"), [0.3, -0.2], atol=0.04)
+    assert 0 < maps.header["SHE_H"] < 0.05
+
+
+def test_bands_are_aligned_to_h_without_an_image(tmp_path):
+    for name, offset in {"YJ": (0.1, 0.0), "H": (0.3, 0.1), "K": (0.1, -0.2)}.items():
+        write_band(
+            tmp_path / f"{name}.fits", sky(BROAD), continuum=sky(BROAD), offset=offset, noise=0.005, lines=(f"L{name}",)
+        )
+    maps = run(tmp_path, ["YJ", "H", "K"])
+    assert [maps.header[f"SHM_{band}"] for band in ("YJ", "H", "K")] == ["continuum", "reference", "continuum"]
+    np.testing.assert_allclose(shift(maps, "YJ"), [0.2, 0.1], atol=0.03)
+    np.testing.assert_allclose(shift(maps, "K"), [0.2, 0.3], atol=0.03)
+    assert "F160W" not in maps
+
+
+def test_methods_and_overrides(tmp_path):
+    image = write_image(tmp_path / "hst.fits", sky(0.15))
+    write_band(tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=(0.2, 0.0))
+    assert run(tmp_path, ["H"], image, method="lines").header["SHM_H"] == "lines"
+    nothing = run(tmp_path, ["H"], image, method="none")
+    assert (nothing.header["SHM_H"], *shift(nothing, "H")) == ("none", 0, 0)
+    given = run(tmp_path, ["H"], image, shifts={"H": [0.05, -0.1]})
+    assert (given.header["SHM_H"], *shift(given, "H")) == ("config", 0.05, -0.1)
+
+
+def test_implausible_shift_is_not_applied(tmp_path, caplog):
+    image = write_image(tmp_path / "hst.fits", sky(0.15))
+    write_band(tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=(0.8, 0.0))
+    maps = run(tmp_path, ["H"], image)
+    assert maps.header["SHM_H"] == "none"
+    assert "implausible" in caplog.text
+    np.testing.assert_array_equal(shift(maps, "H"), 0)
+
+
+def test_one_bad_spaxel_does_not_move_the_cube(tmp_path):
+    image = write_image(tmp_path / "hst.fits", sky(0.15))
+    path = write_band(tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=(0.2, -0.1), noise=0.01)
+    with fits.open(path, mode="update") as hdus:
+        for name in ("CONTINUUM", "HALPHA"):
+            hdus[name].data[22, 6] = 1e4 * np.abs(hdus[name].data).max()
+    for method in ("continuum", "lines"):
+        maps = run(tmp_path, ["H"], image, method=method)
+        assert maps.header["SHM_H"] == method
+        np.testing.assert_allclose(shift(maps, "H"), [-0.2, 0.1], atol=0.06)
+
+
+def test_grid_covers_the_field_and_flux_and_peak_are_kept(tmp_path):
+    image = write_image(tmp_path / "hst.fits", sky(0.15))
+    bands = {"YJ": {"shape": (28, 33), "rotation": 30}, "K": {"shape": (24, 30), "flip": True}}
+    for name, geometry in bands.items():
+        write_band(tmp_path / f"{name}.fits", sky(BROAD), noise=0.0, lines=(f"L{name}",), **geometry)
+    maps = run(tmp_path, list(bands), image, method="none")
+    grid = Grid(maps.header, maps["LYJ"].value.shape, (RA, DEC))
+    west, north = grid.pixel_offsets()
+    assert grid.pixel_scale == pytest.approx(0.065)
+    assert np.ptp(west) < 9.5  # the diagonal of the rotated field, no more
+    at_catalogue = grid.pixels(np.zeros(1), np.zeros(1))
+    np.testing.assert_allclose(at_catalogue, np.round(at_catalogue), atol=1e-6)
+    for name in bands:
+        product = maps[f"L{name}"]
+        assert product.unit == "erg s-1 cm-2 arcsec-2"
+        inside = np.isfinite(product.value)
+        truth = sky(BROAD)(west, north) * 1e-18
+        # Linear interpolation errs by h^2 / 8 times the second derivatives, 1 / sigma^2 each at a peak.
+        bound = 0.2**2 / 8 * 2 / (np.hypot(0.5, BROAD) / 2.3548) ** 2
+        np.testing.assert_allclose(product.value[inside], truth[inside], atol=bound * truth.max())
+        assert np.nansum(product.value) == pytest.approx(truth[inside].sum(), rel=2e-3)
+        np.testing.assert_array_equal(product.flags != 0, ~inside)
+        assert (product.flags[~inside] == int(Flag.NO_DATA)).all()
+    found = maps["F160W"]
+    truth = sky(0.15)(west, north) * 1e-18
+    np.testing.assert_allclose(found.value, truth, atol=0.01 * truth.max())
+    assert found.unit == "erg s-1 cm-2 um-1 arcsec-2"
+
+
+def test_invalid_spaxels_carry_their_flags_and_qualifiers_stay(tmp_path):
+    path = write_band(tmp_path / "H.fits", sky(BROAD))
+    with fits.open(path, mode="update") as hdus:
+        hdus["HALPHA"].data[5:9, 5:9] = np.nan
+        hdus["HALPHA_FLAGS"].data[5:9, 5:9] = int(Flag.NOT_FITTED)
+        hdus["HALPHA_FLAGS"].data[20:24, 20:24] = int(Flag.NOT_DETECTED)
+    maps = run(tmp_path, ["H"], method="none")
+    grid = Grid(maps.header, maps["HALPHA"].value.shape)
+    west, north = grid.pixel_offsets()
+
+    def pixel(x, y):
+        return np.argmin(np.hypot(west - (x - 14.5) * 0.2, north - (y - 14.5) * 0.2))
+
+    product = maps["HALPHA"]
+    assert product.flags.flat[pixel(6.5, 6.5)] == int(Flag.NOT_FITTED)
+    assert np.isnan(product.value.flat[pixel(6.5, 6.5)])
+    assert product.flags.flat[pixel(21.5, 21.5)] == int(Flag.NOT_DETECTED)
+    assert np.isfinite(product.value.flat[pixel(21.5, 21.5)])
+    np.testing.assert_array_equal(np.isnan(product.value), np.isnan(product.error))
+
+
+def test_band_without_line_still_gives_its_continuum(tmp_path):
+    write_band(tmp_path / "H.fits", sky(BROAD))
+    write_band(tmp_path / "K.fits", sky(BROAD), lines=(), continuum=sky(BROAD), state="no_line_in_band")
+    maps = run(tmp_path, ["H", "K"])
+    assert maps.names() == ["HALPHA", "CONTINUUM_K"]
+    assert maps["CONTINUUM_K"].unit == "erg s-1 cm-2 um-1 arcsec-2"
+    assert maps.header["STATE"] == "ok"
+
+
+def test_line_in_two_bands_is_taken_from_the_better(tmp_path):
+    write_band(tmp_path / "H.fits", sky(BROAD), noise=0.2)
+    write_band(tmp_path / "K.fits", sky(BROAD), noise=0.01)
+    maps = run(tmp_path, ["H", "K"])
+    assert np.nanmedian(maps["HALPHA"].error) < 0.02e-18
+
+
+def test_operators_reproduce_the_maps(tmp_path):
+    path = write_band(tmp_path / "H.fits", sky(BROAD), rotation=12)
+    maps = run(tmp_path, ["H"], method="none")
+    operators, extra = load_operators(tmp_path / "operators.npz")
+    assert extra["area_H"] == pytest.approx(0.04)
+    value = (operators["H"] @ MapSet.read(path)["HALPHA"].value.ravel() / 0.04).reshape(maps["HALPHA"].value.shape)
+    inside = np.isfinite(maps["HALPHA"].value)
+    np.testing.assert_allclose(maps["HALPHA"].value[inside], value[inside], rtol=1e-5)
+
+
+def test_long_band_names_and_images_elsewhere(tmp_path, caplog):
+    image = write_image(tmp_path / "hst.fits", sky(0.15))
+    fits.setval(image, "CRVAL2", value=DEC + 0.5)
+    write_band(tmp_path / "optical.fits", sky(BROAD), continuum=sky(BROAD))
+    maps = run(tmp_path, ["optical"], image)
+    assert maps.header["SHM_OPTICAL"] == "reference"
+    assert "does not cover" in caplog.text
+
+
+def test_empty_and_mismatched_inputs(tmp_path):
+    path = write_band(tmp_path / "H.fits", sky(BROAD), lines=("HALPHA",))
+    with pytest.raises(InputError, match="one per band"):
+        align_bands([path], [], tmp_path / "a", tmp_path / "b", align_settings(["H", "K"]))
+    with fits.open(path, mode="update") as hdus:
+        hdus["HALPHA"].data[:] = np.nan
+    with pytest.raises(InputError, match="no band has a spaxel"):
+        align_bands([path], [], tmp_path / "a", tmp_path / "b", align_settings(["H"]))
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,23 @@
+# Emission-line maps and the integrated spectrum of each band.
+rule lines:
+    input:
+        cube=BAND + "cube.fits",
+        line_list=RESOURCES / "lines.yaml",
+        instruments=RESOURCES / "instruments.yaml",
+    output:
+        linemaps=BAND + "linemaps.fits",
+        spectrum=BAND + "spectrum.ecsv",
+        lines=BAND + "lines.ecsv",
+    log:
+        "logs/lines/{galaxy}_{band}.log",
+    benchmark:
+        "benchmarks/lines/{galaxy}_{band}.tsv"
+    conda:
+        "../../envs/lines.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: band_settings("lines", wildcards.galaxy, wildcards.band, "lines"),
+    script:
+        "../scripts/lines.py"

@@ -1,0 +1,33 @@
+"""The page of one galaxy: maps in the source plane and the metallicity gradient."""
+
+from klever.figure_style import paper_style, save_figure
+from klever.galaxy_page import draw_page
+from klever.maps import MapSet
+
+
+def draw_galaxy_page(source, metallicity, annuli, gradient, source_psf, properties, pdf, png, settings):
+    """Draw the page of one galaxy (Curti et al. 2020, Fig. 7, B1-B10).
+
+    Parameters
+    ----------
+    source, metallicity : path-like
+        Source-plane MapSets.
+    annuli, gradient, source_psf, properties : path-like
+        ECSV tables of the galaxy.
+    pdf, png : path-like
+        Outputs.
+    settings : dict
+        ``galaxy``, ``name``, ``z``, ``lens``, ``simulated``, ``include`` and ``figures`` with ``dpi``.
+    """
+    from astropy.table import Table
+
+    tables = [Table.read(path, format="ascii.ecsv") for path in (annuli, gradient, source_psf, properties)]
+    with paper_style():
+        figure = draw_page(MapSet.read(source), MapSet.read(metallicity), *tables, settings)
+        save_figure(figure, pdf, png, settings["figures"]["dpi"])
+
+
+if __name__ == "__main__":
+    from klever.job import run
+
+    run(snakemake, draw_galaxy_page)

@@ -1,0 +1,274 @@
+"""The page of one galaxy: source-plane maps and metallicity gradient (Curti et al. 2020, Fig. 7 and B1-B10)."""
+
+import textwrap
+
+import numpy as np
+
+from klever.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_simulated
+from klever.gradient_panel import draw_gradient, rows_of
+from klever.maps import masked
+
+__all__ = ["Frame", "draw_page", "state_sentence"]
+
+RATIOS = {
+    "R3": r"log [O$\,$III]/H$\beta$",
+    "N2": r"log [N$\,$II]/H$\alpha$",
+    "S2": r"log [S$\,$II]/H$\alpha$",
+    "O3O2": r"log [O$\,$III]/[O$\,$II]",
+}
+
+_SENTENCES = {
+    "not_detected": "No metallicity map: too few pixels pass the S/N thresholds.",
+    "too_few_annuli": "No gradient: too few annuli hold enough measured pixels.",
+    "excluded": "Left out of the metallicity analysis (see its note in the table of galaxies).",
+    "outside_lens_model": "Outside the lens model: there is no source plane.",
+    "no_line_in_band": "None of the lines of the analysis falls into the observed bands.",
+    "unresolved": "The gradient is not resolved: it ends within the HWHM of the source-plane PSF.",
+}
+
+
+def state_sentence(state):
+    """Return a sentence for a state that is not ``ok``; an empty one for ``ok``."""
+    return "" if state == "ok" else _SENTENCES.get(state, f"No metallicity: {state.replace('_', ' ')}.")
+
+
+class Frame:
+    """Kiloparsecs from the centre of the galaxy, for the pixels of a source-plane grid.
+
+    Parameters
+    ----------
+    source : klever.maps.MapSet
+        With PIXSCALE (arcsec), KPC_ARC (kpc per arcsec), XC and YC (0-based pixels) in its header.
+
+    Attributes
+    ----------
+    kpc_per_pixel : float
+    shape : (int, int)
+        ny, nx.
+    extent : list of float
+        Left, right, bottom, top edge of the grid in kpc, for ``imshow``.
+    """
+
+    def __init__(self, source):
+        header = source.header
+        self.shape = source[source.names()[0]].value.shape if source.names() else (1, 1)
+        ny, nx = self.shape
+        self.kpc_per_pixel = float(header.get("PIXSCALE", 1.0)) * float(header.get("KPC_ARC", 1.0))
+        self.x_centre = float(header.get("XC", (nx - 1) / 2))
+        self.y_centre = float(header.get("YC", (ny - 1) / 2))
+        edges = self.offset(np.array([-0.5, nx - 0.5]), np.array([-0.5, ny - 0.5]))
+        self.extent = [*edges[0], *edges[1]]
+        matrix = np.array([[header.get(f"CD{i}_{j}", header.get(f"CDELT{i}", (-1.0, 1.0)[i - 1]) *
+                            header.get(f"PC{i}_{j}", float(i == j))) for j in (1, 2)] for i in (1, 2)])  # fmt: skip
+        east, north = np.linalg.inv(matrix).T if abs(np.linalg.det(matrix)) > 0 else np.array([[-1.0, 0], [0, 1.0]])
+        self.east, self.north = east / np.hypot(*east), north / np.hypot(*north)
+
+    def offset(self, x, y):
+        """Return kpc from the centre, x along the rows, y along the columns, of 0-based pixels."""
+        return (x - self.x_centre) * self.kpc_per_pixel, (y - self.y_centre) * self.kpc_per_pixel
+
+    def half_width(self, maps, reach):
+        """Return half the side in kpc of a square about the centre with all finite pixels of `maps` and `reach`."""
+        y, x = np.nonzero(np.any([np.isfinite(values) for values in maps], axis=0)) if maps else ([], [])
+        if len(x) == 0 and not reach:
+            return max(np.abs(self.extent))
+        dx, dy = self.offset(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+        return 1.12 * max([reach, self.kpc_per_pixel, *np.abs(dx), *np.abs(dy)])
+
+
+def draw_page(source, metallicity, annuli, gradient, source_psf, properties, settings):
+    """Draw the page; call within `klever.figure_style.paper_style`.
+
+    Parameters
+    ----------
+    source, metallicity : klever.maps.MapSet
+        Source-plane products.  Any map may be missing or all NaN; then its panel says so or is left out.
+    annuli, gradient, source_psf, properties : astropy.table.Table
+        Any may be empty.
+    settings : dict
+        ``galaxy``, ``name``, ``z``, ``lens``, ``simulated``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        17 cm wide; offsets in kpc from the mapped catalogue position.
+    """
+    from matplotlib.figure import Figure
+
+    frame = Frame(source)
+    regions = list(dict.fromkeys(str(row["region"]) for row in gradient)) or ["all"]
+    halpha = _values(metallicity, "HALPHA", source)
+    log_oh = _values(metallicity, "LOG_OH")
+    ratios = {name: values for name in RATIOS if np.isfinite(values := _values(metallicity, name)).any()}
+    maps = ["image", "halpha", "metallicity", *ratios]
+    single = len(regions) == 1
+    rows = 1 + (len(maps) > 4 - single) + (not single)
+    if single:
+        maps.insert(3, "gradient")
+    rows = -(-len(maps) // 4) + (not single)
+    figure = Figure(figsize=(PAGE_WIDTH, (1.62 * rows + 0.78)), layout=None)
+    height = figure.get_figheight()
+    grid = figure.add_gridspec(rows, 4, left=0.055, right=0.945, top=1 - 0.55 / height, bottom=0.52 / height,
+                               wspace=0.62, hspace=0.42)  # fmt: skip
+    half = frame.half_width([_significant(source, halpha), log_oh], _reach(annuli))
+    for index, name in enumerate(maps):
+        axes = figure.add_subplot(grid[divmod(index, 4)])
+        if name == "gradient":
+            draw_gradient(axes, regions[0], annuli, gradient, source_psf, properties, state_sentence)
+            continue
+        axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", xlabel="$x$ [kpc]")
+        if index % 4 == 0:
+            axes.set_ylabel("$y$ [kpc]")
+        if name == "image":
+            image = _values(source, "F160W")
+            _show(axes, image, frame, "image", "HST F160W", limits=(2, 99.7), stretch=True)
+            _compass(axes, frame, half)
+        elif name == "halpha":
+            peak = np.nanmax(halpha) if np.isfinite(halpha).any() else np.nan
+            _show(axes, halpha / peak if peak > 0 else halpha, frame, "flux", r"H$\alpha$ (peak = 1)", (None, 1.0))
+        elif name == "metallicity":
+            _show(axes, log_oh, frame, "metallicity", "12 + log(O/H)")
+            _apertures(axes, frame, annuli, source_psf)
+            _psf(axes, source_psf, half)
+        else:
+            _show(axes, ratios[name], frame, "ratio", RATIOS[name])
+    if not single:
+        line = grid[rows - 1, :].subgridspec(1, len(regions), wspace=0.25)
+        for index, region in enumerate(regions):
+            axes = figure.add_subplot(line[index])
+            draw_gradient(axes, region, annuli, gradient, source_psf, properties, state_sentence, title=region)
+    _titles(figure, height, metallicity, gradient, properties, settings)
+    return figure
+
+
+def _values(maps, name, fallback=None):
+    """Usable values of a map, from `fallback` when `maps` has none, all NaN without it."""
+    for origin in (maps, fallback):
+        if origin is not None and name in origin and np.isfinite(values := masked(origin, name)[0]).any():
+            return values
+    shape = next((product.value.shape for product in maps.maps.values()), (1, 1))
+    return np.full(shape, np.nan)
+
+
+def _significant(source, halpha):
+    """Halpha where it exceeds 3 sigma (anywhere, without errors), to frame the page on the galaxy."""
+    if "HALPHA" in source and source["HALPHA"].error is not None:
+        return masked(source, "HALPHA", snr=3.0)[0]
+    return halpha
+
+
+def _reach(annuli):
+    outer = [float(row["radius_outer_kpc"]) for row in annuli if np.isfinite(float(row["log_oh"]))]
+    return max(outer, default=0.0)
+
+
+def _show(axes, values, frame, kind, label, limits=(2, 98), stretch=False):
+    """Show a map with its colour bar; `limits` are percentiles, or (None, 1) for the range 0 to 1."""
+    axes.set_title(label, pad=3)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=COLOURS["neutral"])
+        return
+    low, high = (0.0, 1.0) if limits[0] is None else np.percentile(finite, limits)
+    if high - low < 1e-6 * max(abs(high), abs(low)):
+        low, high = low - 0.05, high + 0.05
+    norm = None
+    if stretch:
+        from matplotlib.colors import PowerNorm
+
+        # The brightest pixel of an image says nothing of the shape of the galaxy; its faint parts do.
+        norm, values = PowerNorm(0.5, 0.0, 1.0), (values - low) / (high - low)
+    shown = axes.imshow(values, extent=frame.extent, cmap=MAP_COLOURS[kind], norm=norm,
+                        **({} if norm else {"vmin": low, "vmax": high}))  # fmt: skip
+    if kind == "image":
+        return
+    bar_axes = axes.inset_axes([1.04, 0.0, 0.055, 1.0])
+    bar = axes.figure.colorbar(shown, cax=bar_axes)
+    bar.outline.set_linewidth(0.5)
+    bar.locator = _locator(4)
+    bar.ax.tick_params(length=1.5, pad=1.5)
+    bar.set_label(label if kind != "flux" else "relative surface brightness", labelpad=2)
+
+
+def _locator(bins):
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(bins)
+
+
+def _apertures(axes, frame, annuli, source_psf):
+    """Outer edges of the elliptical annuli that hold a value, about the centre of their region."""
+    for row in rows_of(annuli, aperture="elliptical"):
+        if np.isfinite(float(row["log_oh"])):
+            x, y = _region_centre(frame, annuli, str(row["region"]))
+            _ellipse(axes, x, y, 2 * float(row["radius_outer_kpc"]), source_psf, fill=False, lw=0.6, ec="black")
+
+
+def _region_centre(frame, annuli, region):
+    """Centre of a region in kpc, from the metadata of the annuli; the origin without it."""
+    centre = annuli.meta.get("centres", {}).get(region)
+    return (0.0, 0.0) if centre is None else frame.offset(float(centre["x"]), float(centre["y"]))
+
+
+def _ellipse(axes, x, y, diameter, source_psf, **style):
+    """Add an ellipse of the PSF's shape whose area is that of a circle of this diameter (kpc)."""
+    from matplotlib.patches import Ellipse
+
+    row = source_psf[0] if len(source_psf) else None
+    major, minor = (1.0, 1.0) if row is None else (float(row["fwhm_major"]), float(row["fwhm_minor"]))
+    # Position angles run from north (up) through east (left): the angle from +x is 90 degrees more.
+    angle = 0.0 if row is None else 90.0 + float(row["position_angle"])
+    stretch = np.sqrt(major / minor) if minor > 0 and np.isfinite(major) else 1.0
+    angle = angle if np.isfinite(angle) else 0.0
+    axes.add_patch(Ellipse((x, y), diameter * stretch, diameter / stretch, angle=angle, **style))
+
+
+def _psf(axes, source_psf, half):
+    """Shade the PSF's FWHM ellipse in the lower left corner."""
+    if len(source_psf) == 0:
+        return
+    major, minor = (float(source_psf[0][f"fwhm_{axis}_kpc"]) for axis in ("major", "minor"))
+    if not (major > 0 and minor > 0):
+        return
+    corner = -half + 0.55 * min(major, half) + 0.06 * half
+    _ellipse(axes, corner, corner, np.sqrt(major * minor), source_psf, fc="black", alpha=0.55, ec="white", lw=0.6)
+
+
+def _compass(axes, frame, half):
+    """Arrows to north and east, and a scale bar."""
+    x, y, length = 0.80 * half, 0.52 * half, 0.30 * half
+    style = {"arrowstyle": "-|>", "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5, "color": "black"}
+    for direction, name in ((frame.north, "N"), (frame.east, "E")):
+        end = (x + length * direction[0], y + length * direction[1])
+        axes.annotate("", xy=end, xytext=(x, y), arrowprops=style)
+        label = (x + 1.3 * length * direction[0], y + 1.3 * length * direction[1])
+        axes.text(*label, name, ha="center", va="center", fontsize=6)
+    lengths = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
+    bar = lengths[np.argmin(np.abs(lengths - 0.5 * half))]
+    axes.plot([-0.88 * half, -0.88 * half + bar], [-0.84 * half] * 2, color="black", lw=1.6, solid_capstyle="butt")
+    axes.text(-0.88 * half + bar / 2, -0.79 * half, f"{bar:g} kpc", ha="center", va="bottom", fontsize=6)
+
+
+def _titles(figure, height, metallicity, gradient, properties, settings):
+    """Name, redshift and lens above; what was measured, or why not, below."""
+    lens = str(settings.get("lens") or "none")
+    title = f"{settings['name']}    $z$ = {settings['z']:.4g}    lens: {lens.upper() if lens != 'none' else lens}"
+    figure.text(0.02, 1 - 0.08 / height, title, ha="left", va="top", fontsize=9, fontweight="bold")
+    if settings.get("simulated"):
+        stamp_simulated(figure, y=1 - 0.08 / height)
+    map_state = str(metallicity.header.get("STATE", "ok"))
+    parts = [] if settings.get("include", True) else [state_sentence("excluded")]
+    if map_state not in {"ok", "excluded"} or (map_state == "excluded" and not parts):
+        parts.append(state_sentence(map_state))
+    for row in rows_of(gradient, aperture="elliptical"):
+        region = "" if str(row["region"]) == "all" else f" ({row['region']})"
+        if str(row["state"]) == "ok":
+            parts.append(f"Gradient{region} {float(row['slope']):+.3f} ± {float(row['slope_error']):.3f} dex/kpc, "
+                         f"{row['resolved']}.")  # fmt: skip
+        elif (sentence := state_sentence(str(row["state"]))) not in parts and map_state == "ok":
+            parts.append(f"{region.strip().capitalize()} {sentence}".strip())
+    if len(properties) and str(properties[0]["state"]) == "ok":
+        row = properties[0]
+        parts.append(f"Global 12 + log(O/H) = {float(row['log_oh']):.2f} from {row['diagnostics']}.")
+    footer = "\n".join(textwrap.wrap("  ".join(parts), 135))
+    figure.text(0.02, 0.05 / height, footer, ha="left", va="bottom", fontsize=6.5)

@@ -1,0 +1,203 @@
+"""Tables of the metallicity gradients with their published values beside (Curti et al. 2020, Tables 4 and A1)."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from klever.errors import InputError
+from klever.latex import escape, latex_table, measurement, ratio_names
+
+__all__ = ["gradient_rows", "gradient_table", "gradient_table_latex", "published_gradients"]
+
+_CLASSES = {"resolved": "Yes", "marginal": "Marg"}
+
+# Name of a galaxy (and region) of ours in the published tables, where it differs.
+_PUBLISHED_NAMES = {("horseshoe_west", "all"): "horseshoe"}
+
+_COLUMNS = {
+    "galaxy": ("U", None, "galaxy, as in galaxies.tsv"),
+    "name": ("U", None, "name as printed"),
+    "region": ("U", None, "part of the system, all for the whole"),
+    "lens": ("U", None, "lens"),
+    "slope": ("f8", "dex kpc-1", "radial gradient of 12+log(O/H)"),
+    "slope_error": ("f8", "dex kpc-1", "1 sigma"),
+    "resolved": ("U", None, "resolved: reaches 2 PSF HWHM; marginal: 1 to 2 (Sect. 4.2)"),
+    "psf_fwhm_major_kpc": ("f8", "kpc", "major axis of the source-plane PSF"),
+    "psf_fwhm_minor_kpc": ("f8", "kpc", "minor axis of the source-plane PSF"),
+    "diagnostics": ("U", None, "line ratios of the metallicity map"),
+    "published_slope": ("f8", "dex kpc-1", "slope of Curti et al. (2020); masked where they give none"),
+    "published_slope_error": ("f8", "dex kpc-1", "1 sigma of Curti et al. (2020)"),
+}
+
+
+def published_gradients(path):
+    """Return slope and error of a published table by its ids.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV with the columns ``id``, ``gradient_dex_per_kpc`` and ``gradient_err_dex_per_kpc``.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        In dex/kpc.
+
+    Raises
+    ------
+    InputError
+        A column is missing or a number cannot be read.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as stream:
+            return {
+                row["id"]: (float(row["gradient_dex_per_kpc"]), float(row["gradient_err_dex_per_kpc"]))
+                for row in csv.DictReader(stream)
+            }
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be used as a table of published gradients ({error}); it needs the columns id, "
+            "gradient_dex_per_kpc and gradient_err_dex_per_kpc."
+        ) from error
+
+
+def gradient_rows(tables, aperture, galaxies):
+    """Sort the gradients of one aperture into those to print and those that are not.
+
+    Parameters
+    ----------
+    tables : dict of str to astropy.table.Table
+        ``gradient.ecsv`` of each galaxy.
+    aperture : {'elliptical', 'circular'}
+        Which rows.
+    galaxies : list of dict
+        ``galaxy``, ``name`` and ``lens`` in the order to print.
+
+    Returns
+    -------
+    rows : list of dict
+        One per gradient with state ok that is at least marginally resolved.
+    without : list of dict
+        ``galaxy``, ``region`` and ``state`` of all the others.
+    """
+    rows, without = [], []
+    for entry in galaxies:
+        table = tables.get(entry["galaxy"])
+        selected = [] if table is None else [row for row in table if str(row["aperture"]) == aperture]
+        if not selected:
+            without.append({"galaxy": entry["galaxy"], "region": "all", "state": "no_gradient_table"})
+        for row in selected:
+            region, state, resolved = (str(row[key]) for key in ("region", "state", "resolved"))
+            if state == "ok" and resolved in _CLASSES:
+                rows.append(_row(entry, region, row))
+            else:
+                state = "unresolved" if state == "ok" else state
+                without.append({"galaxy": entry["galaxy"], "region": region, "state": state})
+    return rows, without
+
+
+def _row(entry, region, row):
+    name = entry["name"] if region == "all" else f"{entry['name']} ({region.capitalize()})"
+    numbers = ("slope", "slope_error", "psf_fwhm_major_kpc", "psf_fwhm_minor_kpc")
+    return {
+        "galaxy": entry["galaxy"],
+        "name": name,
+        "region": region,
+        "lens": entry["lens"],
+        "resolved": str(row["resolved"]),
+        "diagnostics": str(row["diagnostics"]),
+        **{key: float(np.ma.filled(row[key], np.nan)) for key in numbers},
+    }
+
+
+def gradient_table(rows, without, published, aperture, simulated):
+    """Return the rows as a table with units, descriptions and the published values beside.
+
+    Parameters
+    ----------
+    rows, without : list of dict
+        From `gradient_rows`.
+    published : dict
+        From `published_gradients`.
+    aperture : {'elliptical', 'circular'}
+        Elliptical: Table 4; circular: Table A1, which has no PSF columns.
+    simulated : bool
+        Say in the first line of the metadata that the data are simulated.
+
+    Returns
+    -------
+    astropy.table.Table
+        ``published_slope`` and its error are masked where the paper has no value.
+    """
+    from astropy.table import MaskedColumn, Table
+
+    for row in rows:
+        key = _published_name(row["galaxy"], row["region"])
+        row["published_slope"], row["published_slope_error"] = published.get(key, (np.nan, np.nan))
+    meta = {"data": "simulated data" if simulated else "observed data"}
+    meta |= {
+        "description": f"Radial metallicity gradients in {aperture} apertures (Curti et al. 2020, Table "
+        f"{'4' if aperture == 'elliptical' else 'A1'})",
+        "aperture": aperture,
+        "without_gradient": without,
+    }
+    table = Table(meta=meta)
+    for name, (kind, unit, description) in _COLUMNS.items():
+        if aperture == "circular" and name.startswith("psf_"):
+            continue
+        values = [row[name] for row in rows]
+        dtype = f"U{max([1, *map(len, values)])}" if kind == "U" else kind
+        column = MaskedColumn(values, name=name, dtype=dtype, unit=unit, description=description)
+        if name.startswith("published_"):
+            column.mask = ~np.isfinite(np.asarray(values, dtype=float))
+        table[name] = column
+    return table
+
+
+def _published_name(galaxy, region):
+    default = galaxy if region == "all" else f"{galaxy}_{region}"
+    return _PUBLISHED_NAMES.get((galaxy, region), default)
+
+
+def gradient_table_latex(table):
+    """Return a table of `gradient_table` in LaTeX with the columns the paper prints."""
+    elliptical = table.meta["aperture"] == "elliptical"
+    groups, previous = [], None
+    members = {lens: len({row["galaxy"] for row in table if row["lens"] == lens}) for lens in set(table["lens"])}
+    for row in table:
+        cells = [escape(row["name"]), measurement(row["slope"], row["slope_error"]), _CLASSES[row["resolved"]]]
+        if elliptical:
+            cells.append(f"${row['psf_fwhm_major_kpc']:.2f} \\times {row['psf_fwhm_minor_kpc']:.2f}$")
+        cells.append(ratio_names(row["diagnostics"]))
+        heading = escape(str(row["lens"]).upper()) if members[row["lens"]] > 1 else ""
+        if heading != previous:
+            groups.append((heading, []))
+            previous = heading
+        groups[-1][1].append(cells)
+    psf = elliptical * [("PSF FWHM", "[kpc]")]
+    kind = "" if elliptical else " (circ. apertures)"
+    head = [("Galaxy", ""), (f"Gradient{kind}", r"[dex kpc$^{-1}$]"), ("Resolved", ""), *psf, ("Diagnostics", "")]
+    simulated = table.meta["data"] == "simulated data"
+    return latex_table(
+        [cell for cell, _ in head],
+        [cell for _, cell in head],
+        groups,
+        caption=(r"\textbf{Simulated data.} " if simulated else "") + _CAPTIONS[table.meta["aperture"]],
+        label="tab:gradients" if elliptical else "tab:gradients_circular",
+        comments=[table.meta["data"], f"{table.meta['description']}; the same numbers with units are in the ECSV"],
+    )
+
+
+_CAPTIONS = {
+    "elliptical": (
+        "Radial metallicity gradients in elliptical apertures of the shape of the source-plane PSF, for the galaxies "
+        "where they are at least marginally resolved. Resolved (``Yes''): extracted out to more than twice the PSF "
+        r"HWHM, $\sqrt{\mathrm{HWHM}_{x} \times \mathrm{HWHM}_{y}}$; ``Marg'': between one and two times. PSF FWHM: "
+        "major and minor axis of the PSF in the source plane. Diagnostics: line ratios of the metallicity map."
+    ),
+    "circular": (
+        "Radial metallicity gradients in circular apertures in the source plane; columns as in the table of the "
+        "elliptical ones."
+    ),
+}

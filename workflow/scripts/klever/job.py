@@ -1,0 +1,54 @@
+"""Run one step of the workflow as a Snakemake job: log, errors as sentences, provenance."""
+
+import logging
+import sys
+from pathlib import Path
+
+from klever import provenance
+from klever.errors import KleverError
+
+__all__ = ["run"]
+
+logger = logging.getLogger("klever")
+
+
+def run(snakemake, step):
+    """Call `step` with the named inputs and outputs of a rule and its settings.
+
+    Everything that is printed or logged goes to the rule's log file.  An error ends the job with status 1 and a last
+    log line that starts with ``ERROR:`` and names the galaxy, which the status table quotes.
+
+    Parameters
+    ----------
+    snakemake : snakemake.script.Snakemake
+        The object Snakemake puts into a script.
+    step : callable
+        Takes every named input and output as a path (or list of paths) and `settings`, a plain dict.
+    """
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    stream = log.open("w", buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = stream
+    logging.basicConfig(stream=stream, level=logging.INFO, format="%(levelname)s: %(message)s")
+    logging.captureWarnings(True)
+    files = {name: _paths(value) for name, value in [*snakemake.input.items(), *snakemake.output.items()]}
+    settings = dict(snakemake.params.settings)
+    where = " ".join(settings[key] for key in ("galaxy", "band") if key in settings) or settings.get("lens", "")
+    logger.info("%s %s", snakemake.rule, where)
+    provenance.begin({name: _paths(value) for name, value in snakemake.input.items()}, settings)
+    try:
+        step(**files, settings=settings)
+    except KleverError as error:
+        logger.error("%s: %s", where or snakemake.rule, error)
+        sys.exit(1)
+    except Exception as error:
+        logger.exception("unexpected error")
+        logger.error(
+            "%s: the step %s failed unexpectedly (%s: %s); the traceback is in %s, please report it.",
+            where or snakemake.rule, snakemake.rule, type(error).__name__, error, log,
+        )  # fmt: skip
+        sys.exit(1)
+
+
+def _paths(value):
+    return value if isinstance(value, str) else [str(item) for item in value]

@@ -1,0 +1,121 @@
+"""Channels on bright sky lines, and single voxels hit by cosmic rays."""
+
+import numpy as np
+
+from klever.noise import continuum
+
+__all__ = ["outliers", "sky_line_mask"]
+
+_WINDOW = 0.1  # of the band: width of the running median of the noise
+_STRUCTURE = 1.5  # 99th percentile of the noise over its baseline below this: the noise knows nothing of the sky
+_BRIGHT = 0.2  # of the strongest listed line in the band: a line this strong is masked
+_FAINTEST = 100.0  # unit of the list: weaker lines are never masked, even where the band has no stronger one
+_HALF_WIDTH = 1.5  # channels masked on each side of a listed line
+
+
+def sky_line_mask(wavelength, error, threshold, sky_lines=None):
+    """Return the channels that lie on the brightest sky lines (Curti et al. 2020, Sect. 3.1).
+
+    A channel is masked if its median noise exceeds `threshold` times the larger of the band's median noise and the
+    running median over a tenth of the band, so the thermal rise at the red end of K is not taken for lines.  If the
+    noise has no structure (an error estimated as constant, say), the list of lines decides: those with at least a
+    fifth of the band's strongest line.
+
+    Parameters
+    ----------
+    wavelength : ndarray, shape (n_wave,)
+        Vacuum, micrometre.
+    error : ndarray, shape (n_wave, ny, nx)
+        1 sigma; NaN is ignored.
+    threshold : float
+        ``ingest.sky_line_threshold``.
+    sky_lines : ndarray, shape (n_lines, 2), optional
+        Vacuum wavelength (Angstrom) and strength: Rousselot et al. (2000).
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (n_wave,)
+    source : str
+        ``"noise"``, ``"line list"`` or ``"none"``: what the mask was made from.
+    """
+    noise = _median_noise(error)
+    finite = np.isfinite(noise)
+    if finite.any():
+        baseline = np.maximum(np.median(noise[finite]), _running_median(noise))
+        ratio = np.where(finite, noise / baseline, 0.0)
+        if np.percentile(ratio[finite], 99) > _STRUCTURE:
+            return ratio > threshold, "noise"
+    if sky_lines is None or not len(sky_lines):
+        return np.zeros(wavelength.size, dtype=bool), "none"
+    return _listed(wavelength, np.asarray(sky_lines, dtype=float)), "line list"
+
+
+def outliers(flux, error, sigma):
+    """Return single voxels that stand out from their spectral and from their spatial neighbours.
+
+    The excess over the spaxel's continuum must exceed `sigma` errors plus three times what the adjacent channels, and
+    plus three times what the adjacent spaxels show.  A real emission line passes: sampled by two or more channels and
+    by a seeing disc, its neighbours in both directions hold at least a third of its peak, however bright it is.
+
+    Parameters
+    ----------
+    flux, error : ndarray, shape (n_wave, ny, nx)
+        NaN is missing; a voxel without a neighbour in one of the two directions is never called an outlier.
+    sigma : float
+        ``ingest.outlier_sigma``.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_wave, ny, nx)
+    """
+    excess = flux - continuum(flux)
+    with np.errstate(invalid="ignore"):
+        candidates = np.argwhere(np.abs(excess) > sigma * error)
+    result = np.zeros(flux.shape, dtype=bool)
+    if not candidates.size:
+        return result
+    padded = np.pad(excess, 1, constant_values=np.nan)
+    k, j, i = (candidates + 1).T
+    peak = np.abs(padded[k, j, i])
+    allowed = sigma * error[tuple(candidates.T)]
+    spectral = [padded[k + step, j, i] for step in (-1, 1)]
+    spatial = [padded[k, j + dy, i + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    alone = np.ones(peak.size, dtype=bool)
+    for neighbours in (spectral, spatial):
+        size = np.abs(np.stack(neighbours))
+        largest = np.max(np.where(np.isfinite(size), size, 0.0), axis=0)
+        # noise of the neighbours must not shield a cosmic ray: two errors of it are free
+        support = 3 * np.maximum(largest - 2 * allowed / sigma, 0.0)
+        alone &= np.isfinite(size).any(axis=0) & (peak > allowed + support)
+    result[tuple(candidates[alone].T)] = True
+    return result
+
+
+def _median_noise(error):
+    """Median over spaxels of each channel, NaN for channels without any."""
+    spectra = np.sort(error.reshape(len(error), -1), axis=1)
+    count = np.sum(np.isfinite(spectra), axis=1)
+    middle = spectra[np.arange(len(spectra)), np.maximum(count - 1, 0) // 2]
+    return np.where(count > 0, middle, np.nan)
+
+
+def _running_median(noise):
+    half = max(int(_WINDOW * noise.size / 2), 1)
+    padded = np.pad(noise, half, mode="edge")
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
+    count = np.sum(np.isfinite(windows), axis=1)
+    middle = windows[np.arange(noise.size), np.maximum(count - 1, 0) // 2]
+    return np.where(count > 0, middle, 0.0)
+
+
+def _listed(wavelength, sky_lines):
+    position, strength = sky_lines[:, 0] * 1e-4, sky_lines[:, 1]
+    step = np.gradient(wavelength) if wavelength.size > 1 else np.array([np.inf])
+    inside = (position >= wavelength[0]) & (position <= wavelength[-1])
+    mask = np.zeros(wavelength.size, dtype=bool)
+    if not inside.any():
+        return mask
+    bright = inside & (strength >= max(_BRIGHT * strength[inside].max(), _FAINTEST))
+    for centre in position[bright]:
+        mask |= np.abs(wavelength - centre) <= _HALF_WIDTH * step
+    return mask

@@ -1,0 +1,207 @@
+"""The survey as the workflow sees it: galaxies, cubes, lens models and settings as plain Python values."""
+
+import copy
+from pathlib import Path
+
+from klever.config_schema import nearest
+from klever.errors import ConfigError
+
+__all__ = ["SIMULATED_FILTERS", "Survey", "merged", "simulated_lens"]
+
+SIMULATED_FILTERS = ("F435W", "F606W", "F814W", "F105W", "F125W", "F140W", "F160W")
+_NO_MODEL = {
+    "deflection_unit": None, "gamma": None, "images": {}, "kappa": None, "normalisation": None, "origin": "none",
+    "range_directory": None, "realisations": None, "x_deflection": None, "x_sign": None, "y_deflection": None,
+    "y_sign": None, "z_lens": None,
+}  # fmt: skip
+
+
+def merged(settings, override):
+    """Return `settings` with `override` put over it: sections merged key by key, lists and values replaced."""
+    result = dict(settings)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def simulated_lens(name):
+    """Return the maps of a lens that the workflow simulates, as an entry of lenses.yaml with ``origin: maps`` has them.
+
+    Parameters
+    ----------
+    name : str
+        The lens. RXJ2248 is a Frontier Field, the others have the file names of CLASH.
+    """
+    folder = f"results/simulated/lenses/{name}"
+    programme = "frontier" if name == "rxj2248" else "clash"
+    start = f"{folder}/hlsp_{programme}_model_{name}_simulated_v1_"
+    return {
+        "x_deflection": f"{start}x-arcsec-deflect.fits", "y_deflection": f"{start}y-arcsec-deflect.fits",
+        "kappa": f"{start}kappa.fits", "gamma": f"{start}gamma.fits", "deflection_unit": "arcsec", "normalisation": 1.0,
+        "x_sign": 1, "y_sign": 1, "range_directory": f"{folder}/range",
+        "realisations": {"kappa": f"{folder}/range/*map*_kappa.fits", "gamma": f"{folder}/range/*map*_gamma.fits"},
+    }  # fmt: skip
+
+
+class Survey:
+    """A validated survey; made by `klever.config.load_survey`.
+
+    Everything returned is a copy of plain dicts, lists, numbers and text with sorted keys, so its ``repr`` changes only
+    with its content.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        The survey folder, where relative paths start.
+    settings : dict
+        config.yaml with all defaults.
+    galaxies : dict of str to dict
+        Rows of galaxies.tsv without the excluded galaxies.
+    observations : dict of str to dict of str to dict
+        Rows of observations.tsv by galaxy and band.
+    lenses : dict of str to dict
+        Entries of lenses.yaml.
+    components : dict of str to list of dict
+        What the simulated galaxies are made of.
+    """
+
+    def __init__(self, directory, settings, galaxies, observations, lenses, components):
+        self.directory = Path(directory)
+        self.galaxies = list(galaxies)
+        self._settings = settings
+        self._galaxies = galaxies
+        self._observations = observations
+        self._lenses = lenses
+        self._components = components
+
+    def _of(self, table, galaxy):
+        if galaxy not in self._galaxies:
+            raise ConfigError(f"The survey has no galaxy {galaxy!r} (or excludes it){nearest(galaxy, self.galaxies)}")
+        return table[galaxy]
+
+    def galaxy(self, galaxy):
+        """Return dec, include (does it enter metallicities?), lens, name, note, ra and z of a galaxy (deg)."""
+        return _sorted(self._of(self._galaxies, galaxy))
+
+    def bands(self, galaxy):
+        """Return the bands of a galaxy in the order of observations.tsv."""
+        return list(self._of(self._observations, galaxy))
+
+    def observation(self, galaxy, band):
+        """Return cube (None if simulated), extension (int, str or None), instrument, psf_fwhm (arcsec) and unit."""
+        bands = self._of(self._observations, galaxy)
+        if band not in bands:
+            raise ConfigError(f"{galaxy} has no band {band!r}{nearest(band, bands)}")
+        return _sorted(bands[band])
+
+    def instrument(self, galaxy):
+        """Return the instrument of the galaxy's first band."""
+        return next(iter(self._of(self._observations, galaxy).values()))["instrument"]
+
+    def simulated(self, galaxy):
+        """Return whether any cube of the galaxy is simulated, and so its image and its lens."""
+        return any(entry["cube"] is None for entry in self._of(self._observations, galaxy).values())
+
+    def simulated_components(self, galaxy):
+        """Return the rows of resources/simulation/galaxies.tsv of a galaxy, empty for a real one."""
+        self._of(self._galaxies, galaxy)
+        return _sorted(self._components.get(galaxy, []))
+
+    def lens(self, galaxy):
+        """Return the lens model of a galaxy, as `lens_model`, with the paths of `images` made those of the galaxy."""
+        model = self.lens_model(self._of(self._galaxies, galaxy)["lens"])
+        if self.simulated(galaxy):
+            images = {
+                name: f"results/simulated/galaxies/{galaxy}/hst_{name.lower()}.fits" for name in SIMULATED_FILTERS
+            }
+        else:
+            images = {name: path.replace("{galaxy}", galaxy) for name, path in model["images"].items()}
+        return model | {"images": _sorted(images)}
+
+    def lens_model(self, name):
+        """Return a lens model; the keys are the same for every origin, None where they do not apply.
+
+        Returns
+        -------
+        dict
+            name, origin ('maps', 'simulated' or 'none'), z_lens, x_deflection, y_deflection, kappa, gamma (paths),
+            deflection_unit ('arcsec' or 'pixel'), normalisation (Dls/Ds of the maps, or {'z_source': z}), x_sign,
+            y_sign (1 or -1), realisations ({'kappa': pattern, 'gamma': pattern}), range_directory (of simulated
+            realisations) and images (path by filter, may hold ``{galaxy}``).
+        """
+        if name != "none" and name not in self._lenses:
+            raise ConfigError(f"lenses.yaml has no lens {name!r}{nearest(name, [*self._lenses, 'none'])}")
+        entry = self._lenses.get(name, {})
+        maps = simulated_lens(name) if entry.get("origin") == "simulated" else {}
+        return _sorted(_NO_MODEL | maps | entry | {"name": name})
+
+    def lenses(self):
+        """Return the names of the simulated lenses that galaxies of the survey use, sorted."""
+        names = {entry["lens"] for entry in self._galaxies.values()} - {"none"}
+        return sorted(name for name in names if self._lenses[name]["origin"] == "simulated")
+
+    def image(self, galaxy):
+        """Return the path of the galaxy's image in the filter ``align.image_filter``, None if it has none."""
+        return self.lens(galaxy)["images"].get(self.settings(galaxy, "align")["align"]["image_filter"])
+
+    def realisation_files(self, galaxy, kind=None):
+        """Return the files (the folder, if simulated) that hold the realisations of the galaxy's lens model.
+
+        Parameters
+        ----------
+        galaxy : str
+            A galaxy of the survey.
+        kind : {'kappa', 'gamma'}, optional
+            Only the maps of this kind; both by default.
+        """
+        model = self.lens(galaxy)
+        if model["range_directory"]:
+            return [model["range_directory"]]
+        patterns = [pattern for name, pattern in (model["realisations"] or {}).items() if kind in (None, name)]
+        return [path for pattern in patterns for path in matches(pattern, self.directory)]
+
+    def settings(self, galaxy, *sections):
+        """Return sections of the settings as they hold for one galaxy.
+
+        Parameters
+        ----------
+        galaxy : str
+            A galaxy of the survey.
+        *sections : str
+            For example ``"lines", "dust"``; all sections if none is named.
+
+        Returns
+        -------
+        dict of str to dict
+            The settings by section.
+        """
+        self._of(self._galaxies, galaxy)
+        return _sections(merged(self._settings, self._settings["overrides"].get(galaxy, {})), sections)
+
+    def survey_settings(self, *sections):
+        """Return sections of the settings without the overrides of any galaxy."""
+        return _sections(self._settings, sections)
+
+
+def matches(pattern, directory):
+    """Return the files that match a pattern, sorted; those of a relative pattern are relative to `directory`."""
+    path = Path(pattern)
+    if path.is_absolute():
+        return sorted(str(found) for found in Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    return sorted(str(found.relative_to(directory)) for found in Path(directory).glob(pattern))
+
+
+def _sections(settings, sections):
+    names = [name for name in settings if isinstance(settings[name], dict) and name not in {"overrides", "tables"}]
+    for name in sections:
+        if name not in names:
+            raise ConfigError(f"The settings have no section {name!r}{nearest(name, names)}")
+    return {name: _sorted(settings[name]) for name in sorted(sections or names)}
+
+
+def _sorted(value):
+    """Return a copy with the keys of all dicts sorted."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else copy.copy(value)

@@ -1,0 +1,100 @@
+"""Total magnification of a galaxy from its line flux and from the lens model (Curti et al. 2020, Sect. 3.2.3)."""
+
+import logging
+
+import numpy as np
+from klever.grids import Grid
+from klever.lensmaps import scale_factor
+from klever.magnification import FluxRatio, find_realisations, realisation_magnifications
+from klever.maps import MapSet
+from klever.row_tables import Column, write_table
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = [
+    Column("galaxy", str, "name of the galaxy"),
+    Column("mu_halpha", float, "line flux of the significant pixels, image over source plane"),
+    Column("mu_halpha_error", float, "from the relative errors of both fluxes in quadrature (the paper's)"),
+    Column("mu_halpha_error_correlated", float, "with the covariance of the two fluxes"),
+    Column("line", str, "line of mu_halpha: HALPHA | OIII5007 | none"),
+    Column("mu_maps", float, "1/|det A| of the best model at the reference position"),
+    Column("mu_maps_error_minus", float, "median - 16 % of the realisations"),
+    Column("mu_maps_error_plus", float, "84 % - median of the realisations"),
+    Column("mu_maps_median", float, "median of the realisations"),
+    Column("n_realisations", int, "realisations that cover the galaxy"),
+    Column("state", str, "ok | not_detected | outside_lens_model | unlensed | in_front_of_lens"),
+]
+
+
+def measure_magnification(
+    aligned, source, lens, magnification, settings, realisations=(), kappa_realisations=(), gamma_realisations=()
+):
+    """Write the magnification table of a galaxy.
+
+    Parameters
+    ----------
+    aligned, source, lens : path
+        Products of the align, source and lens steps; the source step has summed the line fluxes of the significant
+        pixels with the covariance of their spaxels.
+    magnification : path
+        Output table, one row: mu_halpha, mu_halpha_error (relative errors of the two fluxes in quadrature, as in the
+        paper), mu_halpha_error_correlated (with their covariance), line (HALPHA, or OIII5007 for galaxies without),
+        mu_maps at the reference position, mu_maps_error_minus, mu_maps_error_plus (from the median of the realisations
+        to their 16 and 84 %), mu_maps_median, n_realisations; state: 'ok', 'not_detected' (no significant line pixel),
+        'outside_lens_model', 'unlensed', 'in_front_of_lens'.
+    settings : dict
+        galaxy, z, cosmology, lens_model; of ``lens``, if given, `realisations`: how many are used at most.
+    realisations : list of path, optional
+        Maps of the lens model's realisations, named ``..._kappa.fits`` and ``..._gamma.fits``, or folders of them.
+    kappa_realisations, gamma_realisations : list of path, optional
+        The same, apart, with any names (or folders).
+    """
+    header, model = MapSet.read(source).header, MapSet.read(lens)
+    x, y = header["IMGX"], header["IMGY"]
+    state = model.header["STATE"] if header["STATE"] == "no_line_in_band" else header["STATE"]
+    mu_maps = float(np.abs(model["MU"].value[y, x]))
+
+    flux = [np.nan] * 3
+    if "FLUX_IMG" in header:
+        ratio = FluxRatio(*(header[key] for key in ("FLUX_IMG", "E_IMG", "FLUX_SRC", "E_SRC", "C_IMGSRC")))
+        flux = [ratio.mu, ratio.error, ratio.error_correlated]
+    elif state == "ok":
+        state = "not_detected"
+
+    spread, count = np.full(3, np.nan), 0
+    kappa = find_realisations(realisations, "kappa", by_name=True) + find_realisations(kappa_realisations, "kappa")
+    gamma = find_realisations(realisations, "gamma", by_name=True) + find_realisations(gamma_realisations, "gamma")
+    wanted = settings.get("lens", {}).get("realisations")
+    kappa, gamma = kappa[:wanted], gamma[:wanted]
+    if kappa and state in ("ok", "not_detected"):
+        grid = Grid(model.header, model["MU"].value.shape)
+        west, north = (float(v) for v in grid.offsets(np.array(float(x)), np.array(float(y))))
+        factor, _ = scale_factor(settings["z"], settings["lens_model"], settings["cosmology"])
+        values = realisation_magnifications(kappa, gamma, west, north, grid.origin, factor)
+        values = values[np.isfinite(values)]
+        count = values.size
+        if count < len(kappa):
+            logger.warning("%d realisations do not cover the galaxy", len(kappa) - count)
+        if count:
+            spread = np.percentile(values, [16, 50, 84])
+
+    row = {
+        "galaxy": settings["galaxy"],
+        "mu_halpha": flux[0],
+        "mu_halpha_error": flux[1],
+        "mu_halpha_error_correlated": flux[2],
+        "line": header.get("FLUXLINE", "none"),
+        "mu_maps": mu_maps,
+        "mu_maps_error_minus": spread[1] - spread[0],
+        "mu_maps_error_plus": spread[2] - spread[1],
+        "mu_maps_median": spread[1],
+        "n_realisations": count,
+        "state": state,
+    }
+    write_table(magnification, [row], COLUMNS, {"galaxy": settings["galaxy"], "reference": header["REFMAP"]})
+
+
+if __name__ == "__main__":
+    from klever.job import run
+
+    run(snakemake, measure_magnification)
