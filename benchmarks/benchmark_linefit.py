@@ -13,9 +13,10 @@ from scipy.optimize import curve_fit
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests/unit")]
 
+from linefit_mocks import C, band_wavelength, model_of, spectra, window_of  # noqa: E402
+
 from klever.linefit.model import pixel_edges, pixel_profile  # noqa: E402
 from klever.linefit.varpro import fit_spectra  # noqa: E402
-from linefit_mocks import C, band_wavelength, model_of, spectra, window_of  # noqa: E402
 
 Z, N_SPAXELS, N_REFERENCE = 1.4, 900, 60
 _FREE = ("Halpha", "NII6584", "SII6717", "SII6731")
@@ -66,8 +67,10 @@ def main():
     print(f"scipy curve_fit       {theirs:8.0f} spaxels/s of CPU ({N_REFERENCE} spaxels)")
     print(f"ratio                 {ours / theirs:8.1f}")
     worse, better = np.mean(difference > 1), np.mean(difference < -1)
-    print(f"chi2(klever) - chi2(curve_fit): median {np.median(difference):.3f}, worse by more than 1 in {worse:.1%}, "
-          f"better by more than 1 in {better:.1%}")
+    print(
+        f"chi2(klever) - chi2(curve_fit): median {np.median(difference):.3f}, worse by more than 1 in {worse:.1%}, "
+        f"better by more than 1 in {better:.1%}"
+    )
 
 
 if __name__ == "__main__":

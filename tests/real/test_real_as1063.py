@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from klever.cosmology import distance_ratio, kpc_per_arcsec
 from klever.grids import Grid, read_image
 from klever.lensmaps import LensModel, convergence_and_shear, magnification, scale_factor

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from klever.linefit.aperture import extract_spectrum, fit_aperture, line_rows
 from klever.linefit.cubefit import band_models, fit_cube
 from klever.linefit.varpro import fit_spectra

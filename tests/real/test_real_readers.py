@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from klever import cubeaxes
 from klever.cube import DQ, Cube
 from klever.errors import InputError

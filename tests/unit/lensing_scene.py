@@ -2,6 +2,7 @@
 
 import numpy as np
 from astropy.io import fits
+
 from klever.grids import Grid, offsets_to_sky, tangent_header
 from klever.maps import Map, MapSet
 
@@ -180,6 +181,7 @@ def lens_settings(z=1.5, **model):
 def source_settings(bands, *, pixel_scale=0.065, subpixels=4, smoothing=0.4):
     return {
         "galaxy": "test", "ra": RA, "dec": DEC, "z": 1.5, "bands": list(bands), "psf_fwhm": dict.fromkeys(bands, 0.6),
-        "cosmology": COSMOLOGY, "source": {"pixel_scale": pixel_scale, "subpixels": subpixels, "halpha_snr": 3.0},
+        "cosmology": COSMOLOGY, "source": {"pixel_scale": pixel_scale, "subpixels": subpixels, "halpha_snr": 3.0,
+                   "psf_includes_smoothing": True},
         "lines": {"smoothing_fwhm": smoothing},
     }  # fmt: skip

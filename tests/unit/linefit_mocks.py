@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+
 from klever.linefit.model import GroupModel
 from klever.spectral_lines import lines_in_band, load_instruments, load_line_list
 

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from align import align_bands
 from astropy.io import fits
+from lensing_scene import DEC, RA, align_settings, gaussian, write_band, write_image
+
+from align import align_bands
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.maps import Flag, MapSet
 from klever.operators import load_operators
-from lensing_scene import DEC, RA, align_settings, gaussian, write_band, write_image
 
 BROAD = np.hypot(0.6, 0.4)  # seeing and smoothing of the line maps
 

@@ -1,8 +1,9 @@
-import annuli as step
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+
+import annuli as step
 from klever.annuli import Ellipse, circle_overlap, extract_annuli, find_centre, nearest_region
 from klever.errors import ConfigError, InputError
 from klever.maps import Flag, Map, MapSet

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from klever.calibrations import calibrations_for, load_calibrations
 from klever.errors import ConfigError, InputError
 

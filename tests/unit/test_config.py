@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from klever.config import check_yaml, load_survey
 from klever.errors import ConfigError
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_config import GALAXIES, LENSES, MAPS, OBSERVATIONS, ROOT, Folder
+
 from klever.config import load_survey
 from klever.errors import ConfigError
-from test_config import GALAXIES, LENSES, MAPS, OBSERVATIONS, ROOT, Folder
 
 CONFIG = "config/config.yaml: "
 

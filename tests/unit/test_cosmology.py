@@ -1,6 +1,7 @@
 import pytest
-from klever.cosmology import angular_diameter_distance, distance_ratio, kpc_per_arcsec
 from lensing_scene import COSMOLOGY
+
+from klever.cosmology import angular_diameter_distance, distance_ratio, kpc_per_arcsec
 
 
 @pytest.mark.parametrize(

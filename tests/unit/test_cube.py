@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 from cube_files import header, voxels
+
 from klever import cubeaxes
 from klever.cube import DQ, FLUX_UNIT, Cube
 from klever.errors import InputError

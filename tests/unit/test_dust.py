@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from klever.dust import REST_WAVELENGTHS, color_excess, correct, extinction
 from klever.errors import ConfigError
 

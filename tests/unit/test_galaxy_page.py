@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+
 from galaxy_page import draw_galaxy_page
 from klever.figure_style import paper_style
 from klever.galaxy_page import Frame, draw_page, state_sentence

@@ -1,9 +1,10 @@
 import sys
 
-import gradient as step
 import numpy as np
 import pytest
 from astropy.table import Table
+
+import gradient as step
 from klever.errors import ConfigError, InputError
 from klever.gradients import fit_line, resolution_class, sample_line
 

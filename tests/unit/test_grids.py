@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from lensing_scene import DEC, RA, wcs_header
+
 from klever.errors import InputError
 from klever.grids import Grid, celestial_wcs, offsets_to_sky, read_image, sky_to_offsets, tangent_header
-from lensing_scene import DEC, RA, wcs_header
 
 
 def test_offsets_are_west_and_north():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from cube_files import UNIT, header, voxels, write_kmos, write_primary
+
 from klever.inspection import COLUMNS, inspect
 from klever.lensinspection import deflection_slopes
 
@@ -198,6 +199,7 @@ def test_image(tmp_path):
 
 def test_command_line_writes_the_table_and_counts(tmp_path):
     from astropy.table import Table
+
     from check_inputs import check_inputs
 
     requests = [cube_request(tmp_path / "none.fits"), write_lens(tmp_path)]

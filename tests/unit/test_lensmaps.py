@@ -3,12 +3,13 @@ import logging
 import numpy as np
 import pytest
 from astropy.io import fits
+from lensing_scene import COSMOLOGY, DEC, RA, Isothermal, Linear, lens_settings, write_aligned, write_lens
+
 from klever.cosmology import distance_ratio
 from klever.errors import ConfigError, InputError
 from klever.lensmaps import LensModel, interpolate, scale_factor
 from klever.maps import Flag, MapSet
 from lens import evaluate_lens
-from lensing_scene import COSMOLOGY, DEC, RA, Isothermal, Linear, lens_settings, write_aligned, write_lens
 
 ORIGIN = (RA, DEC)
 

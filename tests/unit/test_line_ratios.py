@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from klever.errors import ConfigError
 from klever.line_ratios import DIAGNOSTICS, diagnostic, log_ratio
 

@@ -1,7 +1,10 @@
-import lines as step
 import numpy as np
 import pytest
 from astropy.table import Table
+from linefit_mocks import RESOURCES, header
+from test_linefit_cubefit import NX, NY, SETTINGS, UNIT, maps_of, mock_cube
+
+import lines as step
 from klever.cube import DQ
 from klever.cubeaxes import sky_to_pixel
 from klever.linefit.aperture import (
@@ -13,8 +16,6 @@ from klever.linefit.aperture import (
     pixel_to_sky,
 )
 from klever.maps import Flag, Map, MapSet
-from linefit_mocks import RESOURCES, header
-from test_linefit_cubefit import NX, NY, SETTINGS, UNIT, maps_of, mock_cube
 
 RADIUS = 3.0
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from linefit_mocks import binned_gaussian, model_of
+
 from klever.linefit import linalg
 from klever.linefit.model import GroupModel, pixel_edges, pixel_profile
 from klever.linefit.normal import solve_bounded
 from klever.spectral_lines import FixedRatio, Group, Line
-from linefit_mocks import binned_gaussian, model_of
 
 WAVELENGTH = np.linspace(1.4, 1.8, 801)
 

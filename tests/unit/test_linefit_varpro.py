@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from linefit_mocks import RELATIVE, C, band_wavelength, model_of, spectra, window_of
+from scipy.optimize import curve_fit
+
 from klever.errors import ConfigError
 from klever.linefit.model import pixel_edges, pixel_profile
 from klever.linefit.varpro import fit_spectra
 from klever.maps import Flag
-from linefit_mocks import RELATIVE, C, band_wavelength, model_of, spectra, window_of
-from scipy.optimize import curve_fit
 
 Z = 1.4
 

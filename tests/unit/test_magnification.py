@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from lensing_scene import DEC, RA, Isothermal, gaussian, lens_settings, write_lens
+from test_sourceplane import UNSCALED, lensed, pipeline
+
 from klever.errors import InputError
 from klever.magnification import FluxRatio, find_realisations, realisation_magnifications
-from lensing_scene import DEC, RA, Isothermal, gaussian, lens_settings, write_lens
 from magnification import measure_magnification
-from test_sourceplane import UNSCALED, lensed, pipeline
 
 
 def measure(folder, kappa=(), gamma=(), settings=None):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from klever.calibrations import load_calibrations
 from klever.errors import ConfigError
 from klever.maps import Flag

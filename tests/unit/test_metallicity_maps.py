@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+
 from global_metallicity import measure_global_metallicity
 from klever.calibrations import load_calibrations
 from klever.dust import extinction

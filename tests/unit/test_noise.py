@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from klever.noise import continuum, estimate_error, noise_scale, spatial_autocorrelation
 
 SHAPE = (640, 14, 11)

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from lensing_scene import DEC, RA, correlated_noise, wcs_header
+from scipy import sparse
+
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.operators import (
@@ -13,8 +16,6 @@ from klever.operators import (
     renormalised,
     save_operators,
 )
-from lensing_scene import DEC, RA, correlated_noise, wcs_header
-from scipy import sparse
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from cube_files import UNIT, header, voxels, write_kmos, write_primary
+
 from ingest import band_range, ingest_cube
 from klever import cubeaxes
 from klever.cube import DQ, Cube
@@ -298,9 +299,17 @@ def test_another_instrument_and_a_small_part_of_the_band_are_warnings(tmp_path):
 
 def ingest(raw, cube, **changes):
     """Run the ingest step with the project's resources."""
-    settings = {"galaxy": "sp1", "band": "H", "instrument": "KMOS", "unit": "header", "z": 1.4, "ra": 150.0,
-                "dec": -30.0, "psf_fwhm": 0.55,
-                "ingest": {"sky_line_threshold": 5.0, "outlier_sigma": 12.0}}
+    settings = {
+        "galaxy": "sp1",
+        "band": "H",
+        "instrument": "KMOS",
+        "unit": "header",
+        "z": 1.4,
+        "ra": 150.0,
+        "dec": -30.0,
+        "psf_fwhm": 0.55,
+        "ingest": {"sky_line_threshold": 5.0, "outlier_sigma": 12.0},
+    }
     ingest_cube(
         raw=raw, sky_lines=RESOURCES / "oh_lines_rousselot2000.dat", instruments=RESOURCES / "instruments.yaml",
         cube=cube, settings=settings | changes,

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
+from test_simulation_galaxies import CALIBRATIONS, GALAXIES, make_row
+
 from klever.errors import InputError
 from klever.maps import MapSet
 from klever_simulation.galaxies import component_from_row, read_rows
@@ -14,7 +16,6 @@ from klever_simulation.noise import BASE_SIGMA, OH_STRENGTH, apply_defects, corr
 from klever_simulation.scene import Identity, Setting, render
 from klever_simulation.spectra import Detector, blur_operator, model_cube, spaxel_edges
 from simulate_cube import simulate_cube
-from test_simulation_galaxies import CALIBRATIONS, GALAXIES, make_row
 
 ROOT = GALAXIES.parents[2]
 REAL = Path(os.environ.get("KLEVER_TEST_DATA", ROOT.parent / "shared/real"))

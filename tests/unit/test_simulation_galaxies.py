@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from klever.errors import InputError
 from klever_simulation.emission import EXTINCTION, RATIOS, draw_offsets, line_fluxes, log_ratio
 from klever_simulation.galaxies import LOG_OH_RANGE, angular_scales, component_from_row, read_rows

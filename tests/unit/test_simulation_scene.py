@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from test_simulation_galaxies import CALIBRATIONS, GALAXIES, make_row
+
 from klever.errors import InputError
 from klever_simulation.galaxies import component_from_row, read_rows
 from klever_simulation.scene import Identity, Setting, offsets_of, place, render, render_continuum, sky_of
 from klever_simulation.truth import source_maps, truth_table, weighted_slope
-from test_simulation_galaxies import CALIBRATIONS, GALAXIES, make_row
 
 LINES = ["Hbeta", "OIII5007", "Halpha", "NII6584"]
 
@@ -94,6 +95,7 @@ def test_rays_of_the_hst_image_agree_with_the_scene():
 @pytest.mark.parametrize(("ra", "dec"), [(342.19, -44.51), (0.001, 2.0), (72.98, 0.1)])
 def test_offsets_are_the_tan_projection(ra, dec):
     from astropy.wcs import WCS
+
     from klever_simulation.formats import celestial_header
 
     wcs = WCS(celestial_header(ra, dec, 1, 1, 1.0))

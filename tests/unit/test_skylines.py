@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from klever.skylines import outliers, sky_line_mask
 
 SHAPE = (300, 12, 10)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from klever.linefit.smoothing import kernel, smooth, smoothed_autocorrelation, smoothed_variance
 
 NY, NX = 7, 9

@@ -1,13 +1,6 @@
 import numpy as np
 import pytest
-from align import align_bands
 from astropy.table import Table
-from klever.errors import InputError
-from klever.grids import Grid
-from klever.maps import Flag, Map, MapSet
-from klever.operators import apply, load_operators
-from klever.sourceplane import averaging_operator, multiplicity, reference_pixel, source_grid, trace
-from lens import evaluate_lens
 from lensing_scene import (
     DEC,
     RA,
@@ -20,6 +13,14 @@ from lensing_scene import (
     write_band,
     write_lens,
 )  # fmt: skip
+
+from align import align_bands
+from klever.errors import InputError
+from klever.grids import Grid
+from klever.maps import Flag, Map, MapSet
+from klever.operators import apply, load_operators
+from klever.sourceplane import averaging_operator, multiplicity, reference_pixel, source_grid, trace
+from lens import evaluate_lens
 from source import reconstruct_source
 
 UNSCALED = {"normalisation": {"z_source": 1.5}}  # maps made for the galaxy's redshift

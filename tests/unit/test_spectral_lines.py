@@ -1,8 +1,9 @@
 import pytest
 import yaml
+from linefit_mocks import INSTRUMENTS, LINE_LIST, RESOURCES
+
 from klever.errors import ConfigError
 from klever.spectral_lines import instrumental_sigma, lines_in_band, load_line_list
-from linefit_mocks import INSTRUMENTS, LINE_LIST, RESOURCES
 
 
 def test_wavelengths_are_vacuum_micrometre():

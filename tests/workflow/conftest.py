@@ -13,15 +13,26 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """\
 metallicity: {steps: 400, burn_in: 100}
 gradient: {steps: 400, burn_in: 100}
-figures: {formats: [png], dpi: 60}
+figures: {dpi: 60}
 """
 
 
 def snakemake(directory, *arguments, root=ROOT):
     """Run Snakemake on a survey folder; return the completed process with stdout and stderr in one text."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "--directory", str(directory), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(root / "Snakefile"),
+        "--directory",
+        str(directory),
+        *arguments,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, check=False)
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, check=False
+    )
 
 
 def planned(directory, *arguments, root=ROOT):

@@ -41,7 +41,9 @@ def test_a_gradient_override_reruns_only_annuli_and_after(survey):
     assert set(planned(survey)) - AGGREGATES == {"annuli", "gradient", "galaxy_page"}
 
 
-@pytest.mark.parametrize(("table", "old", "new"), [("galaxies.tsv", "1.393", "1.3931"), ("observations.tsv", "0.55", "0.56")])
+@pytest.mark.parametrize(
+    ("table", "old", "new"), [("galaxies.tsv", "1.393", "1.3931"), ("observations.tsv", "0.55", "0.56")]
+)
 def test_a_table_row_reruns_only_its_galaxy(survey, table, old, new):
     path = survey / "config" / table
     lines = path.read_text().splitlines()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, planned, snakemake
+
 from klever.codedigest import imported_modules, local_closure
 
 RULES = {
@@ -28,7 +29,17 @@ def test_there_are_steps():
 @pytest.mark.parametrize("rule", STEPS)
 def test_rule_is_complete(rule):
     text = RULES[rule]
-    for directive in ("input:", "output:", "log:", "conda:", "resources:", "mem_mb=", "runtime=", "params:", "settings="):
+    for directive in (
+        "input:",
+        "output:",
+        "log:",
+        "conda:",
+        "resources:",
+        "mem_mb=",
+        "runtime=",
+        "params:",
+        "settings=",
+    ):
         assert directive in text, f"{rule} lacks {directive}"
     assert (ROOT / f"workflow/scripts/{rule}.py").is_file()
 
@@ -42,7 +53,9 @@ def test_environment_names_exactly_what_the_script_imports(rule):
         match = re.fullmatch(r"([a-z0-9_-]+)=(\d+(?:\.\d+)+)", specification)
         assert match, f"{rule}: {specification} is not name=version"
         named[match.group(1)] = match.group(2)
-    pinned = dict(line.split("==") for line in (ROOT / "requirements-lock.txt").read_text().lower().split() if "==" in line)
+    pinned = dict(
+        line.split("==") for line in (ROOT / "requirements-lock.txt").read_text().lower().split() if "==" in line
+    )
     local = {"klever", "klever_simulation"}
     imported = set()
     for path in local_closure(ROOT / f"workflow/scripts/{rule}.py"):
@@ -73,6 +86,8 @@ def test_both_snakefiles_build_the_same_and_the_whole_survey(tmp_path):
 @pytest.mark.parametrize("name", ["config/README.md", "results/README.md", "README.md", "CHANGELOG.md"])
 def test_documents_name_existing_files(name):
     text = (ROOT / name).read_text()
-    for path in re.findall(r"`((?:workflow|config|resources|envs|profiles|tests|benchmarks|examples)/[\w./-]+\.\w+)`", text):
+    for path in re.findall(
+        r"`((?:workflow|config|resources|envs|profiles|tests|benchmarks|examples)/[\w./-]+\.\w+)`", text
+    ):
         assert (ROOT / path).exists(), f"{name} names {path}"
         assert not Path(path).is_absolute()

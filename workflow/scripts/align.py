@@ -3,13 +3,13 @@
 import logging
 
 import numpy as np
+
 from klever.alignment import HST_PSF_FWHM, Template, measure_shifts
 from klever.bandmaps import choose_bands, read_bands, transform
 from klever.errors import InputError
 from klever.grids import Grid, read_image, tangent_header
 from klever.maps import Flag, Map, MapSet
 from klever.operators import bilinear_operator, save_operators
-from klever.provenance import stamp_header
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,6 @@ def align_bands(linemaps, images, aligned, operators, settings):
         product[align["image_filter"]] = _resample_image(image, grid, images[0])
 
     areas = {f"area_{band.name}": band.grid.pixel_area for band in bands}
-    stamp_header(product.header)
     product.write(aligned)
     save_operators(operators, resampling, **areas)
 

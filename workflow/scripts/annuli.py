@@ -1,6 +1,7 @@
 """Oxygen abundance in elliptical and circular annuli (Sect. 4.2 and Appendix A of the paper)."""
 
 import numpy as np
+
 from klever.annuli import Ellipse, extract_annuli, find_centre, nearest_region
 from klever.errors import ConfigError, InputError
 from klever.maps import MapSet, masked

@@ -1,6 +1,7 @@
 """Line ratios, reddening and oxygen abundance of a galaxy from its integrated spectra (Sect. 3.4 of the paper)."""
 
 import numpy as np
+
 from klever.calibrations import calibrations_for, load_calibrations
 from klever.dust import color_excess, correct
 from klever.line_ratios import DIAGNOSTICS, log_ratio

@@ -1,6 +1,7 @@
 """Metallicity gradients of a galaxy from its annuli (Sect. 4.2, Table 4 and Table A1 of the paper)."""
 
 import numpy as np
+
 from klever.gradients import resolution_class, sample_line
 from klever.row_tables import Column, read_table, write_table
 

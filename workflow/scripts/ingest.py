@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import yaml
+
 from klever import skylines
 from klever.cube import DQ
 from klever.errors import ConfigError

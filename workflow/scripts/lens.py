@@ -3,11 +3,11 @@
 import logging
 
 import numpy as np
+
 from klever.errors import ConfigError
 from klever.grids import Grid
 from klever.lensmaps import LensMap, LensModel, convergence_and_shear, convergence_slope, magnification, scale_factor
 from klever.maps import Flag, Map, MapSet
-from klever.provenance import stamp_header
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,6 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
     for name, value in maps.items():
         unit = "arcsec" if name.startswith("ALPHA") else ""
         product[name] = Map(np.where(outside, np.nan, value), None, flags, unit)
-    stamp_header(product.header)
     product.write(lens)
 
 

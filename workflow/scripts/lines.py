@@ -3,10 +3,10 @@
 import logging
 
 import numpy as np
+
 from klever.cube import Cube
 from klever.linefit.aperture import fit_aperture, line_rows, pixel_to_sky
 from klever.linefit.cubefit import band_models, fit_cube
-from klever.provenance import stamp_header
 from klever.row_tables import Column, write_table
 from klever.spectral_lines import instrumental_sigma, load_instruments, load_line_list
 
@@ -85,7 +85,6 @@ def measure_lines(cube, line_list, instruments, linemaps, spectrum, lines, setti
         "centre_map": aperture.peak_map, "coverage": aperture.coverage, "error_scale": aperture.error_scale,
         "state": band.state,
     }  # fmt: skip
-    stamp_header(maps.header)
     maps.write(linemaps)
     write_table(spectrum, _spectrum_rows(product.wavelength, aperture), SPECTRUM_COLUMNS, meta)
     write_table(lines, rows, LINE_COLUMNS, meta)

@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+
 from klever.grids import Grid
 from klever.lensmaps import scale_factor
 from klever.magnification import FluxRatio, find_realisations, realisation_magnifications

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from klever.calibrations import calibrations_for, load_calibrations
 from klever.errors import InputError
 from klever.line_ratios import DIAGNOSTICS

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+
 from klever.errors import InputError
 from klever.maps import Map, MapSet
 from klever_simulation.formats import celestial_header, write_native

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+
 from klever_simulation.galaxies import CONTINUUM_SLOPE, REFERENCE_WAVELENGTH, seeded
 from klever_simulation.hst import filter_of, make_images
 from klever_simulation.scene import place, render, sky_of

@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+
 from klever.bandmaps import choose_bands, read_bands, transform, valid_pixels
 from klever.cosmology import kpc_per_arcsec
 from klever.errors import InputError
@@ -10,7 +11,6 @@ from klever.grids import Grid
 from klever.magnification import flux_ratio
 from klever.maps import Flag, Map, MapSet
 from klever.operators import apply, load_operators, save_operators
-from klever.provenance import stamp_header
 from klever.row_tables import Column, write_table
 from klever.source_psf import Ellipse, image_psf_fwhm, jacobian_ellipse, traced_ellipse
 from klever.sourceplane import averaging_operator, multiplicity, reference_pixel, source_grid, trace
@@ -46,7 +46,7 @@ def reconstruct_source(aligned, operators, linemaps, lens, source, source_operat
     source_psf : path
         Output table, one row: fwhm_major, fwhm_minor, position_angle, the same in kpc and from the Jacobian; state.
     settings : dict
-        galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale, subpixels, halpha_snr),
+        galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale, subpixels, halpha_snr, psf_includes_smoothing),
         lines (smoothing_fwhm).
     """
     origin = (settings["ra"], settings["dec"])
@@ -83,7 +83,6 @@ def reconstruct_source(aligned, operators, linemaps, lens, source, source_operat
     _fluxes(header, bands, image, resampling, averaging, areas, settings["source"]["halpha_snr"], landed, images)
     ellipses = _psf(settings, header["STATE"], averaging, (west, north), grid, alpha, reference, image_grid.pixel_scale)
 
-    stamp_header(header)
     product.write(source)
     save_operators(source_operator, {"W": averaging, **{f"M_{name}": matrix for name, matrix in composite.items()}})
     _write_psf(source_psf, settings, header, *ellipses)
@@ -177,7 +176,7 @@ def _fluxes(header, bands, image, resampling, averaging, areas, snr, landed, ima
 def _psf(settings, state, averaging, image_offsets, grid, alpha, reference, scale):
     if state == "outside_lens_model":
         return Ellipse(), Ellipse()
-    fwhm = image_psf_fwhm(settings["psf_fwhm"], settings["lines"]["smoothing_fwhm"])
+    fwhm = _image_fwhm(settings)
     jacobian = jacobian_ellipse(*alpha, reference.x, reference.y, scale, fwhm)
     position = [offset[reference.y, reference.x] for offset in image_offsets]
     return traced_ellipse(averaging, image_offsets, grid.offsets(), position, fwhm, jacobian), jacobian
@@ -193,7 +192,7 @@ PSF_COLUMNS = [
     Column("jacobian_fwhm_major", float, "the same from the Jacobian of the lens at the reference position", "arcsec"),
     Column("jacobian_fwhm_minor", float, "the same from the Jacobian of the lens at the reference position", "arcsec"),
     Column("jacobian_position_angle", float, "the same from the Jacobian", "deg"),
-    Column("image_fwhm", float, "FWHM in the image plane: seeing and smoothing", "arcsec"),
+    Column("image_fwhm", float, "FWHM in the image plane, traced to the source plane", "arcsec"),
     Column("state", str, "ok | not_measured | outside_lens_model"),
 ]
 
@@ -213,10 +212,15 @@ def _write_psf(path, settings, header, traced, jacobian):
         "jacobian_fwhm_major": jacobian.fwhm_major,
         "jacobian_fwhm_minor": jacobian.fwhm_minor,
         "jacobian_position_angle": jacobian.position_angle,
-        "image_fwhm": image_psf_fwhm(settings["psf_fwhm"], settings["lines"]["smoothing_fwhm"]),
+        "image_fwhm": _image_fwhm(settings),
         "state": state,
     }
     write_table(path, [row], PSF_COLUMNS, {"galaxy": settings["galaxy"]})
+
+
+def _image_fwhm(settings):
+    smoothing = settings["lines"]["smoothing_fwhm"] if settings["source"]["psf_includes_smoothing"] else 0.0
+    return image_psf_fwhm(settings["psf_fwhm"], smoothing)
 
 
 if __name__ == "__main__":

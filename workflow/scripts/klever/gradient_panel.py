@@ -72,7 +72,15 @@ def draw_gradient(axes, region, annuli, gradient, source_psf, properties, senten
     fit = fits.get("elliptical")
     if not measured:
         text = sentence(str(fit["state"])) if fit is not None else "no annuli"
-        axes.text(0.5, 0.5, "\n".join(textwrap.wrap(text, 26)), transform=axes.transAxes, ha="center", va="center", fontsize=6.5)
+        axes.text(
+            0.5,
+            0.5,
+            "\n".join(textwrap.wrap(text, 26)),
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            fontsize=6.5,
+        )
         axes.set(xticks=[], yticks=[])
         return
     if np.isfinite(hwhm):

@@ -29,7 +29,9 @@ def run(snakemake, step):
     log.parent.mkdir(parents=True, exist_ok=True)
     stream = log.open("w", buffering=1, encoding="utf-8")
     sys.stdout = sys.stderr = stream
-    logging.basicConfig(stream=stream, level=logging.INFO, format="%(levelname)s: %(message)s")
+    logging.basicConfig(stream=stream, format="%(levelname)s: %(message)s")
+    for name in ("klever", "klever_simulation", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     files = {name: _paths(value) for name, value in [*snakemake.input.items(), *snakemake.output.items()]}
     settings = dict(snakemake.params.settings)

@@ -153,8 +153,9 @@ def _check_deflection(request, maps, found, errors, warnings):
     scales = 3600 * np.hypot(*cubeaxes.cd_matrix(wcs))  # arcsec along x, y
     to_pixel = 1 / scales if unit == "arcsec" else np.ones(2)
     with np.errstate(invalid="ignore"):
-        largest = max(np.nanmax(np.abs(a)) * f * s for a, f, s in zip((alpha_x, alpha_y), to_pixel, scales,
-        strict=True))
+        largest = max(
+            np.nanmax(np.abs(a)) * f * s for a, f, s in zip((alpha_x, alpha_y), to_pixel, scales, strict=True)
+        )
     if largest > _LARGEST_DEFLECTION:
         warnings.append(f"the largest deflection is {largest:.3g} arcsec: is deflection_unit = {unit} right?")
     elif largest == 0:

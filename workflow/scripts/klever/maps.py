@@ -12,6 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from klever.errors import InputError
+from klever.provenance import stamp_header
 
 __all__ = ["Flag", "Map", "MapSet", "masked"]
 
@@ -103,6 +104,7 @@ class MapSet:
     def write(self, path):
         """Write a FITS file: extensions ``NAME``, ``NAME_ERR`` and ``NAME_FLAGS`` for each map."""
         primary = fits.PrimaryHDU(header=fits.Header(self.header, copy=True))
+        stamp_header(primary.header)
         hdus = fits.HDUList([primary])
         for name, product in self.maps.items():
             hdus.append(_image(product.value.astype(np.float32), name, self.header, product.unit))

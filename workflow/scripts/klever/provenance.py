@@ -6,7 +6,7 @@ from pathlib import Path
 
 from klever import __version__
 
-__all__ = ["begin", "cards", "file_checksum", "settings_digest"]
+__all__ = ["begin", "cards", "file_checksum", "settings_digest", "stamp_header", "stamp_table"]
 
 _current = {}
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from klever.errors import InputError
 
+from klever.errors import InputError
 from klever_simulation.emission import EXTINCTION, draw_offsets, line_fluxes
 
 __all__ = ["Component", "angular_scales", "component_from_row", "read_rows", "seeded"]

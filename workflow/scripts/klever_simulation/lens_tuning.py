@@ -123,7 +123,13 @@ def _model(name, settings, population, vector):
     for index, values in enumerate(np.reshape(vector[7:], (-1, 4)), start=1):
         perturber = dict(zip(("x", "y", "sigma", "cut"), values, strict=True))
         parameters.append(
-            {"name": f"perturber{index}", "group": "members", "type": "dpie", **perturber, "core": perturber["cut"] / 20}
+            {
+                "name": f"perturber{index}",
+                "group": "members",
+                "type": "dpie",
+                **perturber,
+                "core": perturber["cut"] / 20,
+            }
         )
     errors = {"halo": settings["errors"], "members": {"sigma": 0.05}, "shear": {"gamma": 0.002, "angle": 2.0}}
     return LensModel(name, settings["ra"], settings["dec"], settings["z_lens"], parameters + population, errors)

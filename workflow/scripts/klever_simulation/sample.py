@@ -4,8 +4,9 @@ Run from the project's root: ``PYTHONPATH=workflow/scripts python -m klever_simu
 
 Tables 3 and 4 give star formation rate, stellar mass, metallicity and gradient where they print them; everything else
 is a default stated here. Reddening and the noise of each band (`depth_*`) are free: they are chosen so that the lines
-of Table 2, and only those, reach S/N 3 within 0.6 arcsec, computed from the noise-free cube and the noise model.  One
-reddening and one depth per band cannot always order the lines as the paper found them; what fails is printed.
+of Table 2, and only those, reach S/N 3 within 0.6 arcsec, computed from the noise-free cube and the noise model, and
+so that the lines of Table 4's diagnostics are deep enough for a map, which comes first where both cannot be had (Table
+4 uses lines that Table 2 does not list).  What differs from Table 2 is printed.
 """
 
 import csv
@@ -29,6 +30,8 @@ COLUMNS = [
 ]  # fmt: skip
 APERTURE_RADIUS = 0.6  # arcsec
 DETECTION_SNR = 3.0
+MAP_SNR = 20.0  # in the pseudo-fibre, of a line that a metallicity map needs
+DIAGNOSTIC_LINES = {"R3": ("[OIII]", "Hb"), "N2": ("Ha", "[NII]"), "S2": ("Ha", "[SII]"), "O3O2": ("[OII]", "[OIII]")}
 DETECTED_AS = {  # names of Table 2
     "[OII]": ("OII3726", "OII3729"), "Hb": ("Hbeta",), "[OIII]": ("OIII5007",), "Ha": ("Halpha",),
     "[NII]": ("NII6584",), "[SII]": ("SII6717", "SII6731"), "[SIII]": ("SIII9531",),
@@ -108,6 +111,8 @@ def _row(galaxy, component, key, source_name, lines, properties, gradient, seed)
         "ebv": 0.0, "siii_ratio": 0.15 if "[SIII]" in seen else 0.06,
         "depth_YJ": 1.0, "depth_J": 1.0, "depth_H": 1.0, "depth_K": 1.0, "agn": "yes" if agn else "no",
         "source": "Tables 3, 4" + (f"; defaults: {', '.join(defaults)}" if defaults else ""),
+        "_mapped": {entry for ratio in (gradient or {"diagnostics": ""})["diagnostics"].split("+")
+                    for entry in DIAGNOSTIC_LINES.get(ratio, ())},
         "_target": 80.0 if gradient else ((40.0 if agn else 25.0) if seen.strip() else 2.0),
     }  # fmt: skip
 
@@ -153,7 +158,7 @@ def aperture_snr(scene, rest, detector, psf_fwhm, sigma):
     return result
 
 
-def choose(snr, expected, target):
+def choose(snr, expected, target, mapped=()):
     """Choose reddening and the depth of each band.
 
     Parameters
@@ -164,6 +169,8 @@ def choose(snr, expected, target):
         Band to the entries of Table 2.
     target : float
         S/N wanted of the brightest line.
+    mapped : collection of str
+        Entries that a metallicity map needs.
 
     Returns
     -------
@@ -183,6 +190,8 @@ def choose(snr, expected, target):
             for entry, values in seen.items():
                 distance = np.log10(values / DETECTION_SNR) * (1 if entry in expected[band] else -1)
                 score += 10.0 * (distance >= 0) + 3.0 * np.clip(distance / margin, -1, 1)
+                if entry in mapped:
+                    score += 100.0 * np.minimum(np.log10(values / MAP_SNR), 0.0)
             if seen:
                 score -= 3.0 * np.abs(np.log10(max(seen.values(), key=np.max) / target))
             score -= 0.1 * np.abs(np.log10(depths))
@@ -234,7 +243,7 @@ def main(root=".", lenses=None, seed=2020):
             snr[band] = aperture_snr(scene, rest, detector, float(observation["psf_fwhm"]), noise_sigma(detector, sky))
             expected[band] = set(table2[name][f"lines_{'YJ' if band == 'J' else band}"].split("+")) - {""}
         mine = [row for row in rows if row["galaxy"] == name]
-        ebv, depth = choose(snr, expected, mine[0]["_target"])
+        ebv, depth = choose(snr, expected, mine[0]["_target"], mine[0]["_mapped"])
         for row in mine:
             row.update(ebv=ebv, **{f"depth_{band}": value for band, value in depth.items()})
         report = []

@@ -8,8 +8,8 @@ that is wrong in the analysis shows up as a failed recovery.
 from dataclasses import dataclass
 
 import numpy as np
-from klever.errors import InputError
 
+from klever.errors import InputError
 from klever_simulation.galaxies import component_from_row
 
 __all__ = ["Identity", "Setting", "offsets_of", "place", "render", "render_continuum", "sky_of"]

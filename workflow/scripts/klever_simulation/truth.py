@@ -1,8 +1,8 @@
 """The truth of a simulated galaxy: source-plane maps and one row of numbers per region."""
 
 import numpy as np
-from klever.maps import Map, MapSet
 
+from klever.maps import Map, MapSet
 from klever_simulation.emission import RATIOS
 from klever_simulation.formats import celestial_header
 from klever_simulation.scene import sky_of
