@@ -1,4 +1,6 @@
-"""Tuning of the simulated lenses: ``python -m klever_simulation.lens_tuning [output.yaml]``, in ``workflow/scripts``.
+"""Tuning of the simulated lenses; writes resources/simulation/lenses.yaml.
+
+Run from the project's root: ``PYTHONPATH=workflow/scripts python -m klever_simulation.lens_tuning``.
 
 Clusters: least squares of the magnification at the galaxies against the published one (Curti et al. 2020, Table 3, mu_maps),
 with a halo, an external shear, a fixed random population of members and a few free perturbing members. These are not models
@@ -7,14 +9,13 @@ field have the published magnification.
 """
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from klever_simulation.lenses import LensModel, dls_over_ds
 
-__all__ = ["achieved", "members", "offsets", "targets", "tune_cluster"]
+__all__ = ["achieved", "members", "offsets", "single_lenses", "targets", "tune_cluster"]
 
 ROOT = Path(__file__).resolve().parents[3]
 FLOOR = 0.01  # dex, smallest error of log10 mu that is asked for
@@ -29,6 +30,7 @@ CLUSTERS = {
         "shear": {"gamma": 0.02, "angle": 30.0},
         "perturbers": [(20.0, -20.0), (-25.0, -12.0), (25.0, 22.0)],
         "errors": {"sigma": 0.015, "core": 0.03, "ellipticity": 0.01, "angle": 1.0, "x": 0.1, "y": 0.1},
+        "maps": {"size": 260.0, "range_pixel_scale": 0.8},
     },
     "rxj2248": {
         "ra": 342.183220, "dec": -44.530889, "z_lens": 0.348, "seed": 2248,
@@ -37,6 +39,7 @@ CLUSTERS = {
         "shear": {"gamma": 0.05, "angle": -40.0},
         "perturbers": [(60.0, -38.0), (-38.0, 52.0), (-18.0, 8.0), (32.0, -32.0), (-30.0, 32.0)],
         "errors": {"sigma": 0.02, "core": 0.05, "ellipticity": 0.01, "angle": 1.0, "x": 0.3, "y": 0.3},
+        "maps": {"size": 220.0, "range_pixel_scale": 0.8},
     },
 }  # fmt: skip
 
@@ -132,7 +135,15 @@ def _model(name, settings, population, vector):
             }
         )
     errors = {"halo": settings["errors"], "members": {"sigma": 0.05}, "shear": {"gamma": 0.002, "angle": 2.0}}
-    return LensModel(name, settings["ra"], settings["dec"], settings["z_lens"], parameters + population, errors)
+    return LensModel(
+        name,
+        settings["ra"],
+        settings["dec"],
+        settings["z_lens"],
+        parameters + population,
+        errors,
+        maps=settings["maps"],
+    )
 
 
 def tune_cluster(name, settings):
@@ -154,15 +165,121 @@ def tune_cluster(name, settings):
 
     def residuals(vector):
         inverse, around = (np.abs(part) for part in _inverse(_model(name, settings, population, vector), table))
-        log_mu = -np.log10(np.maximum(inverse, 1e-4))
+        inverse = np.maximum(inverse, 1e-4)
+        log_mu = -np.log10(inverse)
         fit = (log_mu - np.log10(table["mu"])) / error
-        fit[high_mu] = ((inverse - 1 / table["mu"]) / inverse_error)[high_mu]
+        fit[high_mu] = (inverse - 1 / table["mu"])[high_mu] / inverse_error[high_mu]
         change = np.abs(np.log10(np.maximum(around, 1e-4)) + log_mu).max(axis=0)
         distance = [np.min(np.hypot(table["x"] - x, table["y"] - y)) for x, y in np.reshape(vector[7:], (-1, 4))[:, :2]]
         rough = np.where(weak, np.maximum(change - 0.08, 0), 0) / 0.01
         prior = np.append(vector[5] / 0.08, np.reshape(vector[7:], (-1, 4))[:, 2] / 500.0)
         return np.concatenate([fit, rough, np.maximum(7.0 - np.array(distance), 0), prior])
 
-    scale = np.maximum(np.abs(start), 0.05)
+    scale = np.maximum(np.abs(np.array(start)), 0.05)
     fit = least_squares(residuals, start, bounds=(low, high), x_scale=scale, max_nfev=400)
     return _model(name, settings, population, np.round(fit.x, 4)), table
+
+
+def _power_law(name, ra, dec, z_lens, z_source, halo, shear, errors, extra=(), **more):
+    components = [
+        {"name": "halo", "group": "halo", "type": "power_law", "x": 0.0, "y": 0.0, **halo},
+        {"name": "shear", "group": "shear", "type": "shear", **shear},
+        *extra,
+    ]
+    errors = {"halo": errors, "members": {"sigma": 0.05}, "shear": {"gamma": 0.002, "angle": 2.0}}
+    return LensModel(name, ra, dec, z_lens, components, errors, z_reference=z_source, **more)
+
+
+def _arc(model, direction, z, mu):
+    """Position along `direction` (degrees from west to north) outside the critical curve where the magnification is `mu`."""
+    from scipy.optimize import brentq
+
+    unit = np.exp(1j * np.deg2rad(direction))
+    radius = np.linspace(0.5, 80.0, 4000)
+    inverse = 1 / model.magnification(radius * unit.real, radius * unit.imag, z)
+    outside = np.nonzero(inverse < 0)[0][-1] + 1  # the last change of sign is the tangential critical curve
+    found = brentq(
+        lambda r: 1 / model.magnification(r * unit.real, r * unit.imag, z) - 1 / mu, radius[outside], 80.0, xtol=1e-6
+    )
+    return found * unit.real, found * unit.imag
+
+
+def single_lenses():
+    """Return the simulated Horseshoe, CSWA164 and MACS0451.
+
+    The arcs of the two galaxy lenses lie where the published magnification holds; MACS0451's halo is put so that it holds
+    at the arc's catalogue position.
+    """
+    galaxy_maps = {"size": 24.0, "pixel_scale": 0.05, "range_pixel_scale": 0.2}
+    errors = {"einstein_radius": 0.01, "axis_ratio": 0.01, "angle": 1.0}
+    found = []
+    for name, ra, dec, z_lens, z_source, radius, mu in (
+        ("horseshoe", 177.136250, 19.500972, 0.446, 2.383, 5.1, 12.11),
+        ("cswa164", 38.207500, -3.390722, 0.450, 2.518, 3.8, 12.62),
+    ):
+        halo = {"einstein_radius": radius, "slope": 2.0, "axis_ratio": 0.85, "angle": 100.0}
+        shear = {"gamma": 0.03, "angle": 60.0}
+        model = _power_law(name, ra, dec, z_lens, z_source, halo, shear, errors, maps=galaxy_maps)
+        x, y = _arc(model, 10.0, z_source, mu)
+        alpha = model.deflection(np.array(x), np.array(y), z_source)
+        model.image = (round(x, 4), round(y, 4))
+        model.source = (round(x - float(alpha[0]), 4), round(y - float(alpha[1]), 4))
+        found.append(model)
+    z_source, z_lens, ra, dec = 2.014, 0.430, 72.988750, 0.105472
+    population = members(451, np.array([0.0, 18.0]), np.array([0.0, 6.0]), number=10)
+    for member in population:
+        member.update(x=round(member["x"] / 3, 2), y=round(member["y"] / 3, 2), sigma=round(0.7 * member["sigma"], 1))
+    population = [entry for entry in population if np.hypot(entry["x"] - 18.0, entry["y"] - 6.0) > 7.0]
+    halo = {"einstein_radius": 14.0, "slope": 1.9, "axis_ratio": 0.75, "angle": 20.0}
+    shear = {"gamma": 0.03, "angle": -20.0}
+    maps = {"size": 100.0, "range_pixel_scale": 0.4}
+    model = _power_law("macs0451", ra, dec, z_lens, z_source, halo, shear, errors, population, maps=maps)
+    x, y = _arc(model, 18.0, z_source, 11.85)
+    model.ra = round(ra + x / 3600 / np.cos(np.deg2rad(dec)), 7)
+    model.dec = round(dec - y / 3600, 7)
+    return [*found, model]
+
+
+HEADER = """\
+# Simulated lenses; made by klever_simulation.lens_tuning. They are not models of the real lenses: nothing but the magnification at
+# the galaxies is tuned to the published one. Offsets in arcsec from ra, dec: x to the west, y to the north.
+# |mu| at the galaxies, published (Table 3) and of the simulated lens:
+"""
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return round(float(value), 4) if isinstance(value, float | np.floating) else value
+
+
+def main():
+    """Tune all lenses, write the file and print what is reached."""
+    import yaml
+
+    entries, comments = {}, []
+    for name, settings in CLUSTERS.items():
+        model, table = tune_cluster(name, settings)
+        entries[name] = model
+        reached, change = achieved(model, table)
+        for i, galaxy in enumerate(table["name"]):
+            line = f"{galaxy:26s} {table['mu'][i]:6.2f} -{table['minus'][i]:.2f} +{table['plus'][i]:.2f}: {reached[i]:6.2f}"
+            comments.append(f"#   {line}, within 1.5 arcsec by a factor {change[i]:.2f}")
+    entries.update({model.name: model for model in single_lenses()})
+    text = {}
+    for name, model in entries.items():
+        entry = {"ra": model.ra, "dec": model.dec, "z_lens": model.z_lens, "z_reference": model.z_reference}
+        entry |= {"source": model.source, "image": model.image}
+        text[name] = {key: value for key, value in entry.items() if value is not None}
+        positions = {"ra": round(float(model.ra), 7), "dec": round(float(model.dec), 7)}
+        text[name] = _plain(text[name] | {"maps": model.maps, "errors": model.errors, "components": model.parameters})
+        text[name].update(positions)
+    content = yaml.safe_dump(text, sort_keys=False, default_flow_style=None, width=120)
+    (ROOT / "resources/simulation/lenses.yaml").write_text(HEADER + "\n".join(comments) + "\n" + content)
+    print("\n".join(comments))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from klever_simulation.emission import EXTINCTION
-from klever_simulation.galaxies import seeded
+from klever_simulation.galaxies import read_rows, seeded
 from klever_simulation.noise import correlation_kernel, noise_sigma, read_oh_lines
 from klever_simulation.scene import place, render
 from klever_simulation.spectra import Detector, model_cube
@@ -228,8 +228,8 @@ def main(root=".", lenses=None, seed=2020):
     for galaxy in _table(root / "config/galaxies.tsv", "\t"):
         name = galaxy["galaxy"]
         settings = {"galaxy": name, "z": float(galaxy["z"]), "ra": float(galaxy["ra"]), "dec": float(galaxy["dec"]),
-                    "lens": galaxy["lens"], "seed": seed}  # fmt: skip
-        setting = place(lenses, draft, calibrations, settings)
+                    "lens": galaxy["lens"], "seed": seed, "components": read_rows(draft, name)}  # fmt: skip
+        setting = place(lenses, calibrations, settings)
         scene = render(setting, list(rest), 0.1)
         scene.update(z=setting.z, field_x=setting.field[0], field_y=setting.field[1], line_names=list(rest),
                      reference_wavelength=1.5392, continuum_slope=-1.5)  # fmt: skip

@@ -1,0 +1,152 @@
+"""Figure of the recovery of the simulated truth: measurement against truth, and the pulls, of each quantity."""
+
+import numpy as np
+
+from klever.figure_style import CENTIMETRE, COLOURS, PAGE_WIDTH, stamp_simulated
+
+__all__ = ["draw_recovery_figure"]
+
+# Title, axis, (quantity, line, filled) of each panel, whether it is logarithmic.
+PANELS = (
+    (r"H$\alpha$ flux", r"[erg s$^{-1}$ cm$^{-2}$]", [("flux", "Halpha", True)], True),
+    ("velocity", "[km/s]", [("velocity", None, True)], False),
+    ("velocity dispersion", "[km/s]", [("dispersion", None, True)], False),
+    ("magnification", "", [("mu_halpha", None, True)], True),
+    ("12 + log(O/H)", "", [("log_oh", None, True)], False),
+    ("gradient", "[dex/kpc]", [("slope_circular", None, False), ("slope_elliptical", None, True)], False),
+)
+PULL_LIMIT = 5.0
+BIN = 0.5
+
+
+def draw_recovery_figure(recovery, summary):
+    """Draw measurement against truth with the pulls of each quantity below.
+
+    Parameters
+    ----------
+    recovery : astropy.table.Table
+        Only rows that are `used` are drawn.
+    summary : astropy.table.Table
+        Medians of the sample 'all', written into the panels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        17 cm wide, stamped as simulated data. Pulls beyond 5 are counted in the outermost bins; the curve is the unit
+        Gaussian with the area of the histogram.
+    """
+    from matplotlib.figure import Figure
+
+    height = 15.4 * CENTIMETRE
+    figure = Figure(figsize=(PAGE_WIDTH, height), layout=None)
+    grid = figure.add_gridspec(2, 3, left=0.085, right=0.985, top=0.905, bottom=0.065, wspace=0.36, hspace=0.27)
+    for index, (title, unit, series, logarithmic) in enumerate(PANELS):
+        cell = grid[divmod(index, 3)].subgridspec(2, 1, height_ratios=(2.6, 1), hspace=0.42)
+        upper, lower = figure.add_subplot(cell[0]), figure.add_subplot(cell[1])
+        upper.set_title(title, pad=3)
+        upper.set(xlabel=f"truth {unit}".strip(), ylabel=f"measured {unit}".strip())
+        upper.xaxis.labelpad = upper.yaxis.labelpad = 1.5
+        lower.set(xlabel="pull", ylabel="number", xlim=(-PULL_LIMIT, PULL_LIMIT))
+        lower.xaxis.labelpad = lower.yaxis.labelpad = 1.5
+        chosen = [(_rows(recovery, quantity, line), quantity, line, filled) for quantity, line, filled in series]
+        _compare(upper, chosen, logarithmic)
+        _histogram(lower, chosen)
+        _numbers(upper, summary, chosen)
+    figure.text(0.085, 0.992, "Recovery of the simulated truth", ha="left", va="top", fontsize=9, fontweight="bold")
+    stamp_simulated(figure, x=0.985)
+    return figure
+
+
+def _rows(recovery, quantity, line):
+    """Truth, measurement, error, pull of the used rows; shape (4, n)."""
+    names = ("truth", "measured", "error", "pull")
+    chosen = [
+        [float(row[name]) for name in names]
+        for row in recovery
+        if row["used"] and str(row["quantity"]) == quantity and line in (None, str(row["line"]))
+    ]
+    return np.array(chosen).reshape(-1, 4).T
+
+
+def _compare(axes, chosen, logarithmic):
+    values = np.hstack([values for values, *_ in chosen])
+    if not values.size:
+        axes.text(0.5, 0.5, "no measurement", transform=axes.transAxes, ha="center", va="center",
+                  color=COLOURS["neutral"])  # fmt: skip
+        axes.set(xticks=[], yticks=[])
+        return
+    low, high = _range(values[:2], logarithmic)
+    if logarithmic:
+        axes.set(xscale="log", yscale="log")
+    for (truth, measured, error, _), quantity, _, filled in chosen:
+        if not truth.size:
+            continue
+        colour = COLOURS["measurement"] if filled else COLOURS["psf"]
+        # An error bar that reaches zero has no end on a logarithmic axis.
+        below = np.minimum(error, 0.999 * measured) if logarithmic else error
+        axes.errorbar(truth, measured, (np.maximum(below, 0), error), fmt="o", ms=2.8, mec=colour, mew=0.6,
+                      mfc=colour if filled else "white", ecolor=COLOURS["neutral"], elinewidth=0.5, zorder=3,
+                      label=quantity.removeprefix("slope_"))  # fmt: skip
+    axes.plot([low, high], [low, high], color=COLOURS["fit"], lw=0.8, zorder=2)
+    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+    _ticks(axes, logarithmic, low, high)
+    if len(chosen) > 1:
+        axes.legend(loc="lower right", handletextpad=0.2, borderpad=0.2, labelspacing=0.25)
+
+
+def _range(values, logarithmic):
+    values = values[(values > 0) | (not logarithmic)]
+    low, high = float(values.min()), float(values.max())
+    if logarithmic:
+        factor = max(high / low, 1.2) ** 0.08
+        return low / factor, high * factor
+    margin = 0.08 * max(high - low, 1e-6 * abs(high), 1e-12)
+    return low - margin, high + margin
+
+
+def _ticks(axes, logarithmic, low, high):
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if not logarithmic:
+            axis.set_major_locator(MaxNLocator(4))
+            continue
+        axis.set_minor_formatter(NullFormatter())
+        if high / low < 100:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1, 3)))
+            if low > 0.01:
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _histogram(axes, chosen):
+    edges = np.arange(-PULL_LIMIT, PULL_LIMIT + BIN / 2, BIN)
+    fine = np.linspace(-PULL_LIMIT, PULL_LIMIT, 201)
+    gaussian = np.exp(-0.5 * fine**2) / np.sqrt(2 * np.pi)
+    for (*_, pull), _, _, filled in chosen:
+        if not pull.size:
+            continue
+        clipped = np.clip(pull, -PULL_LIMIT + BIN / 4, PULL_LIMIT - BIN / 4)
+        style = (
+            {"histtype": "stepfilled", "color": COLOURS["neutral"]}
+            if filled
+            else {"histtype": "step", "color": COLOURS["psf"]}
+        )
+        axes.hist(clipped, bins=edges, zorder=1 + (not filled), **style)
+        if filled:
+            axes.plot(fine, gaussian * pull.size * BIN, color=COLOURS["fit"], lw=0.9, zorder=3)
+    axes.axvline(0, color="black", lw=0.5, ls=":", zorder=4)
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def _numbers(axes, summary, chosen):
+    """Number of measurements and median |pull|, from the summary."""
+    lines = []
+    for _, quantity, line, _ in reversed(chosen):
+        for row in summary:
+            same = str(row["sample"]) == "all" and str(row["quantity"]) == quantity
+            if same and line in (None, str(row["line"])) and row["n"]:
+                name = f"{quantity.removeprefix('slope_')[:4]}.: " if len(chosen) > 1 else ""
+                lines.append(f"{name}n = {row['n']}, med |pull| = {float(row['median_abs_pull']):.2f}")
+    axes.text(0.03, 0.97, "\n".join(lines), transform=axes.transAxes, ha="left", va="top", fontsize=5.5, zorder=5)

@@ -1,0 +1,160 @@
+"""How well the truth of the simulated galaxies is recovered: a row per measurement, and a summary."""
+
+import numpy as np
+from astropy.io import fits
+
+from klever.errors import InputError
+from klever.maps import Flag, MapSet
+from klever.recovery import aperture_fractions, aperture_moments, format_summary, recovery_row, summarise
+from klever.row_tables import Column, read_table, write_table
+
+COLUMNS = [
+    Column("galaxy", str, "name in galaxies.tsv"),
+    Column("band", str, "band of a line; masked for quantities of the whole galaxy"),
+    Column("region", str, "all, or a region of gradient.regions"),
+    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | log_oh | slope_elliptical | slope_circular"),
+    Column("line", str, "emission line, or sum of lines"),
+    Column("truth", float, "of the simulation, in `unit`"),
+    Column("measured", float, "by the workflow, in `unit`"),
+    Column("error", float, "1 sigma of measured, in `unit`; of asymmetric errors the side towards the truth"),
+    Column("pull", float, "(measured - truth) / error"),
+    Column("unit", str, "of truth, measured and error; empty for pure numbers"),
+    Column("state", str, "detected | not_detected | at_bound; resolved class of a gradient; state of the product"),
+    Column("used", bool, "enters the summary"),
+]
+
+SUMMARY_COLUMNS = [
+    Column("sample", str, "all | resolved: galaxies with a resolved gradient (of the gradients, the resolved ones)"),
+    Column("quantity", str, "as in recovery.ecsv"),
+    Column("line", str, "of a flux; masked for all others"),
+    Column("n", int, "measurements"),
+    Column("median_abs_pull", float, "0.67 for Gaussian errors"),
+    Column("median_pull", float, "0 for unbiased measurements"),
+    Column("pull_scatter", float, "1.4826 times the median absolute deviation; 1 for Gaussian errors"),
+    Column("median_bias", float, "median of measured - truth, of fluxes and magnifications over the truth"),
+    Column("flattening", float, "weighted regression slope of measured on true gradients; 1 for unbiased ones"),
+    Column("unit", str, "of median_bias"),
+    Column("note", str, "what is compared"),
+]
+
+
+def measure_recovery(truths, cube_truths, lines, magnifications, properties, gradients, recovery, summary, settings):
+    """Compare what the workflow measured on simulated galaxies with what was put in.
+
+    Parameters
+    ----------
+    truths : list of path-like
+        truth.ecsv of each galaxy.
+    cube_truths, lines : list of path-like
+        Noise-free maps and lines.ecsv of each galaxy and band, matched by galaxy and band.
+    magnifications, properties, gradients : list of path-like
+        magnification.ecsv, properties.ecsv and gradient.ecsv of each galaxy.
+    recovery, summary : path-like
+        Tables to write.
+    settings : dict
+        Not used but for provenance.
+
+    Raises
+    ------
+    InputError
+        A product cannot be read, or has no counterpart.
+    """
+    known = {}
+    for path in truths:
+        table = read_table(path, ["galaxy", "region", "log_oh", "slope_projected", "mu_halpha"])
+        known |= {(str(row["galaxy"]), str(row["region"])): row for row in table}
+    maps = {_band_key(path): path for path in cube_truths}
+    rows = []
+    for path in lines:
+        table = read_table(path, ["line", "flux", "flux_error", "detected", "velocity", "dispersion"])
+        key = tuple(str(table.meta.get(name)) for name in ("galaxy", "band"))
+        if key not in maps:
+            raise InputError(f"{path} has no truth of galaxy {key[0]}, band {key[1]}; run rule simulate_cube for it.")
+        rows += _line_rows(*key, table, MapSet.read(maps[key]))
+    for path in magnifications:
+        rows += [_magnification_row(row, _truth(known, path, row)) for row in read_table(path, ["galaxy", "mu_halpha"])]
+    for path in properties:
+        rows += [_metallicity_row(row, _truth(known, path, row)) for row in read_table(path, ["galaxy", "log_oh"])]
+    for path in gradients:
+        for row in read_table(path, ["galaxy", "region", "aperture", "slope", "slope_error", "resolved", "state"]):
+            rows.append(_slope_row(row, _truth(known, path, row, str(row["region"]))))
+    result = summarise(rows)
+    meta = {"data": "simulated data"}
+    write_table(recovery, rows, COLUMNS, meta | {"description": "Measurement against truth of every simulated galaxy"})
+    write_table(summary, result, SUMMARY_COLUMNS, meta | {"description": "Pulls and biases of the simulated galaxies"})
+    print(format_summary(result))
+
+
+def _band_key(path):
+    try:
+        header = fits.getheader(path)
+        return str(header["GALAXY"]), str(header["BAND"])
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as the truth of a cube ({error}); simulate it again.") from error
+
+
+def _truth(known, path, row, region="all"):
+    """Row of the truth; of a galaxy without that region a row that has no values."""
+    galaxy = str(row["galaxy"])
+    if (galaxy, "all") not in known:
+        raise InputError(f"{path} has no truth of galaxy {galaxy}; run rule simulate_galaxy for it.")
+    return known.get((galaxy, region), {})
+
+
+def _number(row, name):
+    """Value of a cell, NaN where it is masked or absent."""
+    names = row if isinstance(row, dict) else row.colnames
+    return float(np.ma.filled(np.ma.asarray(row[name], float), np.nan)) if name in names else np.nan
+
+
+def _line_rows(galaxy, band, table, truth):
+    """Fluxes of all measured lines, and the kinematics of the main one, in the pseudo-fibre."""
+    if not len(table) or "x" not in table.meta:
+        return []
+    header = truth.header
+    spaxel = 3600 * np.sqrt(abs(header["CD1_1"] * header["CD2_2"] - header["CD1_2"] * header["CD2_1"]))
+    shape = truth[truth.names()[0]].value.shape
+    circle = aperture_fractions(shape, table.meta["x"], table.meta["y"], table.meta["radius"] / spaxel)
+    rows = []
+    for row in table:
+        line, detected = str(row["line"]), bool(row["detected"])
+        state = "detected" if detected else "not_detected"
+        where = {"band": band, "region": "all", "line": line}
+        flux = float(np.nansum(circle * truth[line].value)) if line in truth else np.nan
+        measured = _number(row, "flux"), _number(row, "flux_error")
+        rows.append(recovery_row(galaxy, "flux", flux, *measured, state, detected, **where))
+        if line != header.get("MAINLINE"):
+            continue
+        moments = aperture_moments(circle, *(truth[name].value for name in (line, "VELOCITY", "DISPERSION")))
+        bounds = {"velocity": Flag.VELOCITY_BOUND, "dispersion": Flag.DISPERSION_BOUND}
+        for (name, bound), value in zip(bounds.items(), moments, strict=True):
+            at_bound = detected and bool(int(row["flags"]) & bound)
+            found = _number(row, name), _number(row, f"{name}_error"), "at_bound" if at_bound else state
+            rows.append(recovery_row(galaxy, name, value, *found, detected and not at_bound, **where))
+    return rows
+
+
+def _magnification_row(row, truth):
+    values = _number(truth, "mu_halpha"), _number(row, "mu_halpha"), _number(row, "mu_halpha_error")
+    state = str(row["state"])
+    return recovery_row(str(row["galaxy"]), "mu_halpha", *values, state, state == "ok", region="all")
+
+
+def _metallicity_row(row, truth):
+    errors = _number(row, "log_oh_error_minus"), _number(row, "log_oh_error_plus")
+    state = str(row["state"])
+    values = _number(truth, "log_oh"), _number(row, "log_oh"), errors
+    return recovery_row(str(row["galaxy"]), "log_oh", *values, state, state == "ok", region="all")
+
+
+def _slope_row(row, truth):
+    values = _number(truth, "slope_projected"), _number(row, "slope"), _number(row, "slope_error")
+    state = str(row["resolved"]) if str(row["state"]) == "ok" else str(row["state"])
+    return recovery_row(str(row["galaxy"]), f"slope_{row['aperture']}", *values, state,
+                        state in {"resolved", "marginal"}, region=str(row["region"]))  # fmt: skip
+
+
+if __name__ == "__main__":
+    from klever.job import run
+
+    run(snakemake, measure_recovery)
