@@ -9,7 +9,7 @@ export SOURCE_DATE_EPOCH ?= 1577836800
 .PHONY: run check test lint bench report clean
 
 run: .venv/installed
-	$(BIN)/snakemake --directory $(SURVEY)
+	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
 
 check: .venv/installed
 	$(BIN)/python workflow/scripts/check_survey.py --directory $(SURVEY)
@@ -27,7 +27,7 @@ report: .venv/installed
 	$(BIN)/snakemake --directory $(SURVEY) --report report.html
 
 clean:
-	git clean -xdfq -e .venv results logs benchmarks .snakemake
+	rm -rf .snakemake logs && git clean -xdfq results
 
 .venv/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv

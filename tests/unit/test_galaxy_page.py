@@ -81,3 +81,121 @@ def draw(tmp_path, paths, settings=SETTINGS):
     pdf, png = tmp_path / "summary.pdf", tmp_path / "summary.png"
     draw_galaxy_page(**paths, pdf=pdf, png=png, settings=settings)
     return pdf, png
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+    """Make the figure of a page, once per case."""
+    made = {}
+
+    def page(**changes):
+        key = repr(changes)
+        if key not in made:
+            made[key] = laid_out(tmp_path_factory.mktemp("page"), **changes)
+        return made[key]
+
+    return page
+
+
+def laid_out(tmp_path, settings=SETTINGS, **changes):
+    names = ("annuli", "gradient", "source_psf", "properties")
+    paths = galaxy(tmp_path, **changes)
+    with paper_style():
+        return draw_page(MapSet.read(paths["source"]), MapSet.read(paths["metallicity"]),
+                         *(Table.read(paths[name], format="ascii.ecsv") for name in names), settings)  # fmt: skip
+
+
+ALL_RATIOS = ("R3", "N2", "S2", "O3O2")
+
+
+@pytest.mark.parametrize("changes", [{"ratios": ALL_RATIOS}, {"ratios": ("N2",)},
+                                     {"state": "excluded", "empty": True, "image": False},
+                                     {"ratios": ALL_RATIOS, "regions": ("north", "south")}])  # fmt: skip
+def test_panels_do_not_overlap_and_nothing_is_cut_off(layout, changes):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = layout(**changes)
+    with paper_style():
+        FigureCanvasAgg(figure).draw()
+        boxes = [axes.get_tightbbox() for axes in figure.axes]
+    width, height = figure.canvas.get_width_height()
+    boxes += [text.get_window_extent() for text in figure.texts] + [
+        legend.get_window_extent() for legend in figure.legends
+    ]
+    for axes in figure.axes:
+        for text in axes.texts if axes.get_title() == "gradient" else ():
+            assert axes.bbox.x0 < text.get_window_extent().x0 and text.get_window_extent().x1 < axes.bbox.x1
+    for i, one in enumerate(boxes):
+        assert one.x0 >= 0 and one.y0 >= 0 and one.x1 <= width and one.y1 <= height
+        for two in boxes[:i]:
+            assert not one.overlaps(two)
+
+
+def test_page_is_17_cm_wide_and_stamped(layout):
+    figure = layout()
+    assert figure.get_figwidth() * 2.54 == pytest.approx(17.0)
+    assert "SIMULATED DATA" in [text.get_text() for text in figure.texts]
+
+
+def test_real_data_are_not_stamped(tmp_path):
+    figure = laid_out(tmp_path, settings=SETTINGS | {"simulated": False})
+    assert "SIMULATED DATA" not in [text.get_text() for text in figure.texts]
+
+
+def test_legend_names_both_apertures_once(layout):
+    figure = layout(ratios=ALL_RATIOS, regions=("north", "south"))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["PSF HWHM", "global", "fit", "circular", "elliptical"]
+    assert [axes.get_title() for axes in figure.axes[-2:]] == ["North", "South"]
+
+
+def test_all_annuli_are_in_view(layout):
+    figure = layout()
+    (axes,) = [axes for axes in figure.axes if axes.get_title() == "gradient"]
+    low, high = axes.get_ylim()
+    for i in range(5):
+        value, error = 8.5 - 0.02 * (1.0 + 1.4 * i), 0.03 + 0.01 * i
+        assert low < value - error and value + 0.01 + error < high
+    assert axes.get_xlim()[1] > 6.6
+
+
+@pytest.mark.parametrize(
+    "state", ["not_detected", "too_few_annuli", "excluded", "outside_lens_model", "no_line_in_band"]
+)
+def test_page_of_a_galaxy_without_a_gradient_says_why(layout, state):
+    figure = layout(state=state, empty=True, image=False)
+    footer = " ".join(figure.texts[-1].get_text().split())
+    assert state_sentence(state) in footer
+    assert not figure.legends
+
+
+def test_unknown_state_is_told_and_ok_is_silent():
+    assert state_sentence("ok") == ""
+    assert "some new state" in state_sentence("some_new_state")
+
+
+def test_same_products_give_the_same_bytes(tmp_path):
+    paths, small = galaxy(tmp_path), SETTINGS | {"figures": {"dpi": 40}}
+    first = [path.read_bytes() for path in draw(tmp_path, paths, small)]
+    assert first == [path.read_bytes() for path in draw(tmp_path, paths, small)]
+
+
+def test_frame_has_the_catalogue_position_at_the_origin_and_north_up():
+    maps = MapSet(header=header((61, 45)))
+    maps["HALPHA"] = Map(np.ones((61, 45)))
+    frame = Frame(maps)
+    assert frame.offset(22.0, 30.0) == pytest.approx((0.0, 0.0))
+    assert frame.extent[1] - frame.extent[0] == pytest.approx(45 * 0.065 * KPC)
+    assert frame.north == pytest.approx([0, 1])
+    assert frame.east == pytest.approx([-1, 0])
+
+
+def test_band_of_a_fit_is_narrowest_where_the_annuli_are():
+    radius = np.linspace(0, 8, 81)
+    at, error = np.array([2.0, 4.0, 6.0]), np.full(3, 0.05)
+    slope_error = 0.05 / np.sqrt(8.0)
+    intercept_error = 0.05 * np.sqrt(1 / 3 + 16 / 8.0)
+    line, half = fit_band(radius, (at, error), -0.02, 8.5, slope_error, intercept_error)
+    assert radius[np.argmin(half)] == pytest.approx(4.0)
+    assert half.min() == pytest.approx(0.05 / np.sqrt(3))
+    assert line[0] == 8.5 and half[0] == pytest.approx(intercept_error)

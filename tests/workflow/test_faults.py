@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from conftest import snakemake
+from survey_runs import snakemake
 
 pytestmark = pytest.mark.workflow
 

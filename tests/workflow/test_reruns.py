@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from conftest import ROOT, planned, snakemake
+from survey_runs import ROOT, planned, snakemake
 
 pytestmark = pytest.mark.workflow
 

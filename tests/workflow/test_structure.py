@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, planned, snakemake
+from survey_runs import ROOT, planned, snakemake
 
 from klever.codedigest import imported_modules, local_closure
 

@@ -11,7 +11,7 @@ rule lines:
     log:
         "logs/lines/{galaxy}_{band}.log",
     benchmark:
-        "benchmarks/lines/{galaxy}_{band}.tsv"
+        "results/benchmarks/lines/{galaxy}_{band}.tsv"
     conda:
         "../../envs/lines.yaml"
     resources:

@@ -34,7 +34,7 @@ rule simulate_lens:
     log:
         "logs/simulate_lens/{lens}.log",
     benchmark:
-        "benchmarks/simulate_lens/{lens}.tsv"
+        "results/benchmarks/simulate_lens/{lens}.tsv"
     conda:
         "../../envs/simulate_lens.yaml"
     resources:

@@ -12,7 +12,7 @@ rule source:
     log:
         "logs/source/{galaxy}.log",
     benchmark:
-        "benchmarks/source/{galaxy}.tsv"
+        "results/benchmarks/source/{galaxy}.tsv"
     conda:
         "../../envs/source.yaml"
     resources:

@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from klever.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_simulated
-from klever.gradient_panel import draw_gradient, rows_of
+from klever.gradient_panel import draw_gradient, draw_legend, rows_of
 from klever.maps import masked
 
 __all__ = ["Frame", "draw_page", "state_sentence"]
@@ -25,6 +25,11 @@ _SENTENCES = {
     "no_line_in_band": "None of the lines of the analysis falls into the observed bands.",
     "unresolved": "The gradient is not resolved: it ends within the HWHM of the source-plane PSF.",
 }
+
+
+# Page: edges of the panels (fractions of the width), gap between columns (fraction of a panel, for a colour bar), title
+# above and gap between rows (inches).
+_LEFT, _RIGHT, _GAP, _ABOVE, _BETWEEN = 0.068, 0.932, 0.50, 0.56, 0.50
 
 
 def state_sentence(state):
@@ -102,23 +107,29 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
     ratios = {name: values for name in RATIOS if np.isfinite(values := _values(metallicity, name)).any()}
     maps = ["image", "halpha", "metallicity", *ratios]
     single = len(regions) == 1
-    rows = 1 + (len(maps) > 4 - single) + (not single)
     if single:
         maps.insert(3, "gradient")
     rows = -(-len(maps) // 4) + (not single)
-    figure = Figure(figsize=(PAGE_WIDTH, (1.62 * rows + 0.78)), layout=None)
-    height = figure.get_figheight()
-    grid = figure.add_gridspec(rows, 4, left=0.055, right=0.945, top=1 - 0.55 / height, bottom=0.52 / height,
-                               wspace=0.62, hspace=0.42)  # fmt: skip
+    footer = _footer(metallicity, gradient, properties, settings)
+    side = PAGE_WIDTH * (_RIGHT - _LEFT) / (4 + 3 * _GAP)
+    below = 0.60 + 0.125 * len(footer.splitlines())
+    height = _ABOVE + rows * side + (rows - 1) * _BETWEEN + below
+    figure = Figure(figsize=(PAGE_WIDTH, height), layout=None)
+    grid = figure.add_gridspec(rows, 4, left=_LEFT, right=_RIGHT, top=1 - _ABOVE / height, bottom=below / height,
+                               wspace=_GAP, hspace=_BETWEEN / side)  # fmt: skip
     half = frame.half_width([_significant(source, halpha), log_oh], _reach(annuli))
+    panels = []
     for index, name in enumerate(maps):
         axes = figure.add_subplot(grid[divmod(index, 4)])
         if name == "gradient":
-            draw_gradient(axes, regions[0], annuli, gradient, source_psf, properties, state_sentence)
+            draw_gradient(axes, regions[0], annuli, gradient, properties, state_sentence, side="right")
+            panels.append(axes)
             continue
         axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", xlabel="$x$ [kpc]")
         if index % 4 == 0:
-            axes.set_ylabel("$y$ [kpc]")
+            axes.set_ylabel("$y$ [kpc]", labelpad=1)
+        else:
+            axes.set_yticklabels([])
         if name == "image":
             image = _values(source, "F160W")
             _show(axes, image, frame, "image", "HST F160W", limits=(2, 99.7), stretch=True)
@@ -133,11 +144,14 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
         else:
             _show(axes, ratios[name], frame, "ratio", RATIOS[name])
     if not single:
-        line = grid[rows - 1, :].subgridspec(1, len(regions), wspace=0.25)
+        line = grid[rows - 1, :].subgridspec(1, len(regions), wspace=0.22)
         for index, region in enumerate(regions):
             axes = figure.add_subplot(line[index])
-            draw_gradient(axes, region, annuli, gradient, source_psf, properties, state_sentence, title=region)
-    _titles(figure, height, metallicity, gradient, properties, settings)
+            draw_gradient(axes, region, annuli, gradient, properties, state_sentence, title=region)
+            panels.append(axes)
+    draw_legend(figure, panels, (below - 0.34) / height)
+    _titles(figure, height, settings)
+    figure.text(0.02, 0.06 / height, footer, ha="left", va="bottom", fontsize=6.5, linespacing=1.25)
     return figure
 
 
@@ -182,12 +196,11 @@ def _show(axes, values, frame, kind, label, limits=(2, 98), stretch=False):
                         **({} if norm else {"vmin": low, "vmax": high}))  # fmt: skip
     if kind == "image":
         return
-    bar_axes = axes.inset_axes([1.04, 0.0, 0.055, 1.0])
+    bar_axes = axes.inset_axes([1.03, 0.0, 0.05, 1.0])
     bar = axes.figure.colorbar(shown, cax=bar_axes)
     bar.outline.set_linewidth(0.5)
     bar.locator = _locator(4)
     bar.ax.tick_params(length=1.5, pad=1.5)
-    bar.set_label(label if kind != "flux" else "relative surface brightness", labelpad=2)
 
 
 def _locator(bins):
@@ -236,7 +249,7 @@ def _psf(axes, source_psf, half):
 
 def _compass(axes, frame, half):
     """Arrows to north and east, and a scale bar."""
-    x, y, length = 0.80 * half, 0.52 * half, 0.30 * half
+    x, y, length = 0.80 * half, 0.46 * half, 0.30 * half
     style = {"arrowstyle": "-|>", "lw": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 5, "color": "black"}
     for direction, name in ((frame.north, "N"), (frame.east, "E")):
         end = (x + length * direction[0], y + length * direction[1])
@@ -249,13 +262,21 @@ def _compass(axes, frame, half):
     axes.text(-0.88 * half + bar / 2, -0.79 * half, f"{bar:g} kpc", ha="center", va="bottom", fontsize=6)
 
 
-def _titles(figure, height, metallicity, gradient, properties, settings):
-    """Name, redshift and lens above; what was measured, or why not, below."""
+def _titles(figure, height, settings):
+    """Name, redshift and lens."""
     lens = str(settings.get("lens") or "none")
     title = f"{settings['name']}    $z$ = {settings['z']:.4g}    lens: {lens.upper() if lens != 'none' else lens}"
     figure.text(0.02, 1 - 0.08 / height, title, ha="left", va="top", fontsize=9, fontweight="bold")
     if settings.get("simulated"):
-        stamp_simulated(figure, y=1 - 0.08 / height)
+        stamp_simulated(figure, x=0.98, y=1 - 0.08 / height)
+
+
+def _signed(value):
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _footer(metallicity, gradient, properties, settings):
+    """Say what was measured, or why not."""
     map_state = str(metallicity.header.get("STATE", "ok"))
     parts = [] if settings.get("include", True) else [state_sentence("excluded")]
     if map_state not in {"ok", "excluded"} or (map_state == "excluded" and not parts):
@@ -263,12 +284,11 @@ def _titles(figure, height, metallicity, gradient, properties, settings):
     for row in rows_of(gradient, aperture="elliptical"):
         region = "" if str(row["region"]) == "all" else f" ({row['region']})"
         if str(row["state"]) == "ok":
-            parts.append(f"Gradient{region} {float(row['slope']):+.3f} ± {float(row['slope_error']):.3f} dex/kpc, "
+            parts.append(f"Gradient{region} {_signed(float(row['slope']))} ± {float(row['slope_error']):.3f} dex/kpc, "
                          f"{row['resolved']}.")  # fmt: skip
         elif (sentence := state_sentence(str(row["state"]))) not in parts and map_state == "ok":
             parts.append(f"{region.strip().capitalize()} {sentence}".strip())
     if len(properties) and str(properties[0]["state"]) == "ok":
         row = properties[0]
         parts.append(f"Global 12 + log(O/H) = {float(row['log_oh']):.2f} from {row['diagnostics']}.")
-    footer = "\n".join(textwrap.wrap("  ".join(parts), 135))
-    figure.text(0.02, 0.05 / height, footer, ha="left", va="bottom", fontsize=6.5)
+    return "\n".join(textwrap.wrap("  ".join(parts), 128))

@@ -6,7 +6,7 @@ import numpy as np
 
 from klever.figure_style import COLOURS
 
-__all__ = ["draw_gradient", "fit_band", "rows_of"]
+__all__ = ["draw_gradient", "draw_legend", "fit_band", "rows_of"]
 
 
 def rows_of(table, **values):
@@ -45,7 +45,7 @@ def fit_band(radius, points, slope, intercept, slope_error, intercept_error):
     return intercept + slope * radius, np.sqrt(np.maximum(variance, 0.0))
 
 
-def draw_gradient(axes, region, annuli, gradient, source_psf, properties, sentence, title=""):
+def draw_gradient(axes, region, annuli, gradient, properties, sentence, title="", side="left"):
     """Draw the gradient of one region.
 
     Parameters
@@ -54,14 +54,19 @@ def draw_gradient(axes, region, annuli, gradient, source_psf, properties, senten
         Where.
     region : str
         Of the tables.
-    annuli, gradient, source_psf, properties : astropy.table.Table
+    annuli, gradient, properties : astropy.table.Table
         Products of the galaxy; rows without a finite metallicity are left out.
     sentence : callable
         Gives the sentence of a state.
     title : str
         Above the panel.
+    side : {'left', 'right'}
+        Where the metallicity axis is labelled; right where a colour bar stands on the left.
     """
-    axes.set(xlabel="radius [kpc]", ylabel="12 + log(O/H)")
+    axes.set_xlabel("radius [kpc]")
+    axes.set_ylabel("12 + log(O/H)", labelpad=1.5)
+    axes.yaxis.set_label_position(side)
+    axes.tick_params(axis="y", labelleft=side == "left", labelright=side == "right")
     axes.set_title(title.capitalize() or "gradient", pad=3)
     fits = {str(row["aperture"]): row for row in rows_of(gradient, region=region)}
     points = {name: _points(annuli, region, name) for name in ("circular", "elliptical")}
@@ -72,16 +77,9 @@ def draw_gradient(axes, region, annuli, gradient, source_psf, properties, senten
     fit = fits.get("elliptical")
     if not measured:
         text = sentence(str(fit["state"])) if fit is not None else "no annuli"
-        axes.text(
-            0.5,
-            0.5,
-            "\n".join(textwrap.wrap(text, 26)),
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            fontsize=6.5,
-        )
-        axes.set(xticks=[], yticks=[])
+        text = "\n".join(textwrap.wrap(text, 21))
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=6.5)
+        axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
         return
     if np.isfinite(hwhm):
         axes.axvspan(0, hwhm, color=COLOURS["psf"], alpha=0.12, lw=0)
@@ -98,8 +96,29 @@ def draw_gradient(axes, region, annuli, gradient, source_psf, properties, senten
                           label=name, zorder=3 + (face == "black"))  # fmt: skip
             levels += [*(value - np.nan_to_num(error)), *(value + np.nan_to_num(error))]
     _limits(axes, levels)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=1.2, columnspacing=0.8,
-                handletextpad=0.4, borderpad=0.2, labelspacing=0.25, fontsize=5.5)  # fmt: skip
+
+
+def draw_legend(figure, panels, y):
+    """Draw one legend for all gradients, in a line of its own that ends at height `y` of the figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Where.
+    panels : list of matplotlib.axes.Axes
+        Of `draw_gradient`; no legend is drawn if all are empty.
+    y : float
+        Top of the legend, fraction of the height.
+    """
+    entries = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        figure.legend(
+            entries.values(), entries.keys(), loc="upper right", bbox_to_anchor=(0.98, y), borderaxespad=0, borderpad=0,
+            ncols=len(entries), handlelength=1.6, columnspacing=1.4, handletextpad=0.5,
+        )  # fmt: skip
 
 
 def _points(annuli, region, aperture):
@@ -134,7 +153,7 @@ def _draw_fit(axes, fit, points):
 
 
 def _limits(axes, levels):
-    """All levels in view, at least 0.3 dex, and room above for the legend."""
+    """All levels in view, at least 0.3 dex."""
     low, high = np.nanmin(levels), np.nanmax(levels)
     middle, span = (low + high) / 2, max(high - low, 0.3)
-    axes.set_ylim(middle - 0.62 * span, middle + 0.95 * span)
+    axes.set_ylim(middle - 0.62 * span, middle + 0.62 * span)

@@ -178,7 +178,7 @@ def _note(quantity, bias=np.nan, flattening=np.nan):
 
 def format_summary(summary):
     """Return the summary as text for a terminal."""
-    head = f"{'quantity':<22}{'n':>5}{'med|pull|':>11}{'med pull':>10}{'scatter':>9}{'bias':>10} {'':<13}{'flattening':>10}"
+    head = f"{'quantity':<22}{'n':>5}{'med|pull|':>11}{'med pull':>10}{'scatter':>9}{'bias':>10}{'flattening':>24}"
     lines = ["Recovery of the simulated truth: pull = (measured - truth) / error"]
     titles = {"all": "all measurements", "resolved": "galaxies with a resolved gradient"}
     for sample, title in titles.items():

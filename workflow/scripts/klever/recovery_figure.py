@@ -8,7 +8,7 @@ __all__ = ["draw_recovery_figure"]
 
 # Title, axis, (quantity, line, filled) of each panel, whether it is logarithmic.
 PANELS = (
-    (r"H$\alpha$ flux", r"[erg s$^{-1}$ cm$^{-2}$]", [("flux", "Halpha", True)], True),
+    (r"H$\alpha$ flux", r"[$10^{-17}$ erg s$^{-1}$ cm$^{-2}$]", [("flux", "Halpha", True)], True),
     ("velocity", "[km/s]", [("velocity", None, True)], False),
     ("velocity dispersion", "[km/s]", [("dispersion", None, True)], False),
     ("magnification", "", [("mu_halpha", None, True)], True),
@@ -33,22 +33,23 @@ def draw_recovery_figure(recovery, summary):
     -------
     matplotlib.figure.Figure
         17 cm wide, stamped as simulated data. Pulls beyond 5 are counted in the outermost bins; the curve is the unit
-        Gaussian with the area of the histogram.
+        Gaussian with the area of the histogram. Numbers in brackets count the measurements.
     """
     from matplotlib.figure import Figure
 
     height = 15.4 * CENTIMETRE
     figure = Figure(figsize=(PAGE_WIDTH, height), layout=None)
-    grid = figure.add_gridspec(2, 3, left=0.085, right=0.985, top=0.905, bottom=0.065, wspace=0.36, hspace=0.27)
+    grid = figure.add_gridspec(2, 3, left=0.085, right=0.985, top=0.90, bottom=0.065, wspace=0.36, hspace=0.30)
     for index, (title, unit, series, logarithmic) in enumerate(PANELS):
         cell = grid[divmod(index, 3)].subgridspec(2, 1, height_ratios=(2.6, 1), hspace=0.42)
         upper, lower = figure.add_subplot(cell[0]), figure.add_subplot(cell[1])
-        upper.set_title(title, pad=3)
+        upper.set_title(title, pad=10)
         upper.set(xlabel=f"truth {unit}".strip(), ylabel=f"measured {unit}".strip())
         upper.xaxis.labelpad = upper.yaxis.labelpad = 1.5
         lower.set(xlabel="pull", ylabel="number", xlim=(-PULL_LIMIT, PULL_LIMIT))
         lower.xaxis.labelpad = lower.yaxis.labelpad = 1.5
         chosen = [(_rows(recovery, quantity, line), quantity, line, filled) for quantity, line, filled in series]
+        lower.set_visible(any(values.size for values, *_ in chosen))
         _compare(upper, chosen, logarithmic)
         _histogram(lower, chosen)
         _numbers(upper, summary, chosen)
@@ -58,14 +59,15 @@ def draw_recovery_figure(recovery, summary):
 
 
 def _rows(recovery, quantity, line):
-    """Truth, measurement, error, pull of the used rows; shape (4, n)."""
+    """Truth, measurement, error, pull of the used rows, fluxes in 1e-17 erg s-1 cm-2; shape (4, n)."""
     names = ("truth", "measured", "error", "pull")
     chosen = [
         [float(row[name]) for name in names]
         for row in recovery
         if row["used"] and str(row["quantity"]) == quantity and line in (None, str(row["line"]))
     ]
-    return np.array(chosen).reshape(-1, 4).T
+    scale = np.array([1e17, 1e17, 1e17, 1.0]) if quantity == "flux" else 1.0
+    return (np.array(chosen).reshape(-1, 4) * scale).T
 
 
 def _compare(axes, chosen, logarithmic):
@@ -98,7 +100,7 @@ def _range(values, logarithmic):
     values = values[(values > 0) | (not logarithmic)]
     low, high = float(values.min()), float(values.max())
     if logarithmic:
-        factor = max(high / low, 1.2) ** 0.08
+        factor = max((high / low) ** 0.08, (4 * low / high) ** 0.5)
         return low / factor, high * factor
     margin = 0.08 * max(high - low, 1e-6 * abs(high), 1e-12)
     return low - margin, high + margin
@@ -112,10 +114,9 @@ def _ticks(axes, logarithmic, low, high):
             axis.set_major_locator(MaxNLocator(4))
             continue
         axis.set_minor_formatter(NullFormatter())
-        if high / low < 100:
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1, 3)))
-            if low > 0.01:
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 60 else (1,)))
+        if low > 1e-3 and high < 1e4:
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _histogram(axes, chosen):
@@ -141,12 +142,12 @@ def _histogram(axes, chosen):
 
 
 def _numbers(axes, summary, chosen):
-    """Number of measurements and median |pull|, from the summary."""
-    lines = []
+    """Median |pull| and, in brackets, number of measurements, from the summary, below the title."""
+    texts = []
     for _, quantity, line, _ in reversed(chosen):
         for row in summary:
             same = str(row["sample"]) == "all" and str(row["quantity"]) == quantity
             if same and line in (None, str(row["line"])) and row["n"]:
-                name = f"{quantity.removeprefix('slope_')[:4]}.: " if len(chosen) > 1 else ""
-                lines.append(f"{name}n = {row['n']}, med |pull| = {float(row['median_abs_pull']):.2f}")
-    axes.text(0.03, 0.97, "\n".join(lines), transform=axes.transAxes, ha="left", va="top", fontsize=5.5, zorder=5)
+                name = quantity.removeprefix("slope_") if len(chosen) > 1 else "median |pull|"
+                texts.append(f"{name} {float(row['median_abs_pull']):.2f} ({row['n']})")
+    axes.text(0.5, 1.02, ", ".join(texts), transform=axes.transAxes, ha="center", va="bottom", fontsize=5.8)
