@@ -5,9 +5,10 @@ from astropy.table import Table
 
 from galaxy_page import draw_galaxy_page
 from klever.figure_style import paper_style
-from klever.galaxy_page import Frame, draw_page, state_sentence
+from klever.galaxy_page import draw_page, gradient_sentence, state_sentence
 from klever.gradient_panel import fit_band
 from klever.maps import Flag, Map, MapSet
+from klever.page_frame import Frame
 
 KPC = 8.4
 SETTINGS = {"galaxy": "sp_1", "name": "sp_1", "z": 1.393, "lens": "ms2137", "simulated": True, "include": True,
@@ -169,6 +170,15 @@ def test_page_of_a_galaxy_without_a_gradient_says_why(layout, state):
     assert not figure.legends
 
 
+def test_missing_gradient_beside_a_map_is_not_blamed_on_the_map():
+    psf = [{"fwhm_major": 0.4}]
+    assert "PSF" in gradient_sentence("not_detected", "ok", [])
+    assert "PSF" in gradient_sentence("not_detected", "ok", [{"fwhm_major": np.nan}])
+    assert "annulus" in gradient_sentence("not_detected", "ok", psf)
+    assert gradient_sentence("not_detected", "not_detected", psf) == state_sentence("not_detected")
+    assert gradient_sentence("too_few_annuli", "ok", psf) == state_sentence("too_few_annuli")
+
+
 def test_unknown_state_is_told_and_ok_is_silent():
     assert state_sentence("ok") == ""
     assert "some new state" in state_sentence("some_new_state")
@@ -188,6 +198,59 @@ def test_frame_has_the_catalogue_position_at_the_origin_and_north_up():
     assert frame.extent[1] - frame.extent[0] == pytest.approx(45 * 0.065 * KPC)
     assert frame.north == pytest.approx([0, 1])
     assert frame.east == pytest.approx([-1, 0])
+
+
+def test_a_noisy_pixel_far_out_does_not_shrink_the_galaxy():
+    shape = (81, 101)
+    maps = MapSet(header=header(shape))
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    distance = np.hypot(x - 50, y - 40)
+    flux = np.exp(-((distance / 5) ** 2))
+    maps["HALPHA"] = Map(flux)
+    frame, nothing = Frame(maps), np.full(shape, np.nan)
+    log_oh = np.where(distance < 10, 8.5, np.nan)
+    size = 0.065 * KPC
+    noisy = flux.copy()
+    noisy[2, 99] = 0.05
+    for image in (flux, noisy, 1e-20 * noisy, 1e20 * noisy):
+        assert 7.5 * size < frame.half_width(nothing, image, 0.0) < 10 * size
+        assert 9 * size < frame.half_width(log_oh, image, 0.0) < 13 * size
+    assert frame.half_width(log_oh, noisy, 30 * size) >= 30 * size
+    assert frame.half_width(nothing, nothing, 0.0) == pytest.approx(50.5 * size)
+
+
+def outlines(figure):
+    """Heights on the page in mm of the outlines of the annuli, outermost first."""
+    from matplotlib.patches import Ellipse
+
+    (axes,) = [axes for axes in figure.axes if axes.get_title() == "12 + log(O/H)"]
+    scale = axes.get_position().width * 170 / (2 * axes.get_xlim()[1])
+    ellipses = [patch for patch in axes.patches if isinstance(patch, Ellipse) and not patch.get_fill()]
+    return sorted((patch.height * scale for patch in ellipses), reverse=True)
+
+
+def test_outlines_of_annuli_never_run_together(tmp_path, layout):
+    assert len(outlines(layout())) == 5
+    paths = galaxy(tmp_path)
+    psf = Table.read(paths["source_psf"], format="ascii.ecsv")
+    psf["fwhm_minor"] = 0.02 * psf["fwhm_major"]
+    tables = [Table.read(paths[name], format="ascii.ecsv") for name in ("annuli", "gradient", "properties")]
+    maps = [MapSet.read(paths[name]) for name in ("source", "metallicity")]
+    with paper_style():
+        few = outlines(draw_page(*maps, *tables[:2], psf, tables[2], SETTINGS))
+    assert 1 <= len(few) < 5
+    assert np.all(-np.diff(few) / 2 >= 0.6 - 1e-9)
+
+
+def test_masked_numbers_are_missing_values(tmp_path):
+    paths, small = galaxy(tmp_path), SETTINGS | {"figures": {"dpi": 40}}
+    for name, columns in (("annuli", ["log_oh", "log_oh_error"]), ("properties", ["log_oh"])):
+        table = Table(Table.read(paths[name], format="ascii.ecsv"), masked=True)
+        for column in columns:
+            table[column].mask[-1] = True
+        table.write(paths[name], format="ascii.ecsv", overwrite=True)
+    pdf, png = draw(tmp_path, paths, small)
+    assert pdf.read_bytes().startswith(b"%PDF") and png.read_bytes().startswith(b"\x89PNG")
 
 
 def test_band_of_a_fit_is_narrowest_where_the_annuli_are():

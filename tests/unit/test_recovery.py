@@ -1,5 +1,7 @@
 """Recovery of the truth: apertures, pulls, what is used, the summary, the figure."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -9,7 +11,7 @@ from klever.errors import InputError
 from klever.maps import Flag, Map, MapSet
 from klever.recovery import (
     aperture_fractions,
-    aperture_moments,
+    fitted_gaussian,
     format_summary,
     recovery_row,
     resolved_galaxies,
@@ -21,6 +23,7 @@ from recovery_figure import draw_recovery
 
 SETTINGS = {"simulated": True, "figures": {"dpi": 40}}
 SPAXEL = 0.1
+INSTRUMENTS = Path(__file__).resolve().parents[2] / "resources/instruments.yaml"
 FLUX, SPEED = "erg s-1 cm-2", "km s-1"
 
 
@@ -37,17 +40,26 @@ def test_half_of_an_aperture_on_the_edge_is_outside():
     assert aperture_fractions((40, 40), -0.5, 20.0, 6.0).sum() == pytest.approx(np.pi * 18, rel=3e-3)
 
 
-def test_moments_hold_dispersion_and_spread_and_skip_nan():
+def test_gaussian_of_one_width_is_found_without_the_instrument_and_nan_is_skipped():
     ones = np.ones((1, 3))
-    velocity = np.array([[-30.0, 30.0, np.nan]])
-    mean, sigma = aperture_moments(ones, ones, velocity, 40 * ones)
-    assert (mean, sigma) == pytest.approx((0.0, 50.0))
-    mean, _ = aperture_moments(ones, np.array([[3.0, 1.0, 9.0]]), velocity, 40 * ones)
-    assert mean == pytest.approx(-15.0)
+    velocity = np.array([[12.0, 12.0, np.nan]])
     for scale in (1e-20, 1e20):
-        assert aperture_moments(ones, scale * ones, velocity, 40 * ones) == pytest.approx((0.0, 50.0))
-    assert np.isnan(aperture_moments(ones, 0 * ones, velocity, ones)).all()
-    assert np.isnan(aperture_moments(ones, np.nan * ones, velocity, ones)).all()
+        fitted = fitted_gaussian(ones, scale * ones, velocity, 40 * ones, instrumental=30.0)
+        assert fitted == pytest.approx((12.0, 40.0), abs=1e-4)
+    assert np.isnan(fitted_gaussian(ones, 0 * ones, velocity, ones)).all()
+    assert np.isnan(fitted_gaussian(ones, np.nan * ones, velocity, ones)).all()
+
+
+def test_gaussian_of_a_skewed_profile_follows_its_peak_not_its_mean():
+    """A faint wing moves the mean by its share of the flux, the fit by less; a symmetric pair moves neither."""
+    ones = np.ones((1, 2))
+    wing = np.array([[0.9, 0.1]]), np.array([[0.0, 150.0]])
+    mean, sigma = fitted_gaussian(ones, *wing, 40 * ones)
+    assert 0 < mean < 8.0
+    assert 40.0 < sigma < np.sqrt(40.0**2 + 0.09 * 150.0**2)
+    mean, sigma = fitted_gaussian(ones, ones, np.array([[-30.0, 30.0]]), 40 * ones)
+    assert mean == pytest.approx(0.0, abs=1e-3)
+    assert sigma == pytest.approx(50.0, rel=0.03)
 
 
 def test_swapping_truth_and_measurement_flips_the_pull():
@@ -115,17 +127,17 @@ def test_flattening_is_the_slope_of_measured_on_true_gradients():
 
 
 def write_galaxy(folder, galaxy, flux_pull=2.0, detected=True, resolved="resolved", regions=("all",), flags=0):
-    """Truth and products of a galaxy with one band; the truth rotates at 20 km/s/arcsec, sigma 40 km/s per spaxel."""
+    """Truth and products of a galaxy with one band; the truth has a gradient of 40 km/s/arcsec, sigma 40 km/s per spaxel."""
     folder = folder / galaxy
     folder.mkdir()
     ny, nx = 26, 34
     _, columns = np.mgrid[:ny, :nx]
     header = fits.Header({"CD1_1": -SPAXEL / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": SPAXEL / 3600,
-                          "GALAXY": galaxy, "BAND": "H", "MAINLINE": "Halpha"})  # fmt: skip
+                          "GALAXY": galaxy, "BAND": "H", "INSTRUME": "KMOS", "MAINLINE": "Halpha"})  # fmt: skip
     maps = MapSet(header=header)
     maps["Halpha"] = Map(np.full((ny, nx), 1e-18), unit=FLUX)
     maps["NII6584"] = Map(np.full((ny, nx), 1e-19), unit=FLUX)
-    maps["VELOCITY"] = Map(25.0 + 200 * SPAXEL * (columns - 18.0), unit=SPEED)
+    maps["VELOCITY"] = Map(25.0 + 40 * SPAXEL * (columns - 18.0), unit=SPEED)
     maps["DISPERSION"] = Map(np.full((ny, nx), 40.0), unit=SPEED)
     maps.write(folder / "truth.fits")
     total = np.pi * 36 * 1e-18
@@ -157,7 +169,8 @@ def write_galaxy(folder, galaxy, flux_pull=2.0, detected=True, resolved="resolve
 def measure(tmp_path, *galaxies, out="out"):
     inputs = {name: [paths[name] for paths in galaxies] for name in galaxies[0]}
     recovery, summary = tmp_path / out / "recovery.ecsv", tmp_path / out / "summary.ecsv"
-    measure_recovery(**inputs, recovery=recovery, summary=summary, settings=SETTINGS)
+    measure_recovery(**inputs, recovery=recovery, summary=summary, settings=SETTINGS,
+                     instruments=INSTRUMENTS)  # fmt: skip
     return recovery, summary
 
 
@@ -172,8 +185,9 @@ def test_pulls_of_a_galaxy_with_known_offsets(tmp_path):
     assert rows["a", "flux", "Halpha", "all"]["pull"] == pytest.approx(2.0, abs=0.05)
     assert rows["a", "velocity", "Halpha", "all"]["truth"] == pytest.approx(25.0, abs=0.1)
     assert rows["a", "velocity", "Halpha", "all"]["pull"] == pytest.approx(1.0, abs=0.03)
-    # A uniform disc of radius r with the velocity gradient g adds (g r / 2)^2 to the variance.
-    sigma = np.hypot(40.0, 200 * 0.6 / 2)
+    # A uniform disc of radius r with the velocity gradient g adds (g r / 2)^2 to the variance; while that is small the
+    # sum stays close to a Gaussian.
+    sigma = np.hypot(40.0, 40 * 0.6 / 2)
     assert rows["a", "dispersion", "Halpha", "all"]["truth"] == pytest.approx(sigma, rel=5e-3)
     assert rows["a", "mu_halpha", "--", "all"]["pull"] == pytest.approx(2.0)
     assert rows["a", "log_oh", "--", "all"]["pull"] == pytest.approx(-2.0)
@@ -217,7 +231,8 @@ def test_files_are_matched_by_galaxy_not_by_position(tmp_path):
     inputs["cube_truths"] = inputs["cube_truths"][::-1]
     inputs["truths"] = inputs["truths"][::-1]
     recovery = tmp_path / "recovery.ecsv"
-    measure_recovery(**inputs, recovery=recovery, summary=tmp_path / "summary.ecsv", settings=SETTINGS)
+    measure_recovery(**inputs, recovery=recovery, summary=tmp_path / "summary.ecsv", settings=SETTINGS,
+                     instruments=INSTRUMENTS)  # fmt: skip
     _, rows = rows_by_quantity(recovery)
     assert rows["a", "flux", "Halpha", "all"]["pull"] == pytest.approx(1.0, abs=0.05)
     assert rows["b", "flux", "Halpha", "all"]["pull"] == pytest.approx(-13.0, abs=0.1)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+
 from klever.errors import InputError
 from klever_simulation.lens_tuning import CLUSTERS, achieved, offsets, targets
 from klever_simulation.lenses import LensModel, dls_over_ds, load_lens
@@ -76,7 +77,7 @@ def test_clusters_magnify_as_published(name):
     mu, change = achieved(lens, table)
     weak = table["mu"] < 3
     allowed = np.where(weak, np.maximum(0.06 * table["mu"], table["plus"]), table["plus"])
-    # R2248_LRb_p3_M4_Q3_94_1 reaches 1.38 for 1.53, MUSE_NE_117 3.95 for 3.05: a smooth lens cannot do all of them
+    # the prior on shear and perturbers leaves R2248_LRb_p3_M4_Q3_94_1 at 1.38 for 1.53 and MUSE_NE_117 at 3.95 for 3.05
     missed = [galaxy for galaxy, d, a in zip(table["name"], np.abs(mu - table["mu"]), allowed, strict=True) if d > a]
     assert set(missed) <= {"R2248_LRb_p3_M4_Q3_94_1", "MUSE_NE_117-99-99"}
     assert np.all(np.abs(mu / table["mu"] - 1) < 0.35)

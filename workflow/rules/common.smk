@@ -42,16 +42,26 @@ def galaxy_settings(rule, galaxy, *sections):
 
 def band_settings(rule, galaxy, band, *sections):
     """Parameters of a step on one band of one galaxy."""
-    return galaxy_settings(rule, galaxy, *sections) | {"band": band} | SURVEY.observation(galaxy, band)
+    return (
+        galaxy_settings(rule, galaxy, *sections)
+        | {"band": band}
+        | SURVEY.observation(galaxy, band)
+    )
 
 
 def bands_settings(rule, galaxy, *sections):
     """Parameters of a step on all bands of one galaxy."""
     bands = SURVEY.bands(galaxy)
     seeing = {band: SURVEY.observation(galaxy, band)["psf_fwhm"] for band in bands}
-    return galaxy_settings(rule, galaxy, *sections) | {"bands": bands, "psf_fwhm": seeing}
+    return galaxy_settings(rule, galaxy, *sections) | {
+        "bands": bands,
+        "psf_fwhm": seeing,
+    }
 
 
 def per_band(pattern):
     """Input function: `pattern` for each band of the galaxy."""
-    return lambda wildcards: [pattern.format(galaxy=wildcards.galaxy, band=band) for band in SURVEY.bands(wildcards.galaxy)]
+    return lambda wildcards: [
+        pattern.format(galaxy=wildcards.galaxy, band=band)
+        for band in SURVEY.bands(wildcards.galaxy)
+    ]

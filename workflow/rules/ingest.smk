@@ -1,6 +1,9 @@
 # One canonical cube per galaxy and band, from any instrument's format.
 def raw_cube(wildcards):
-    return SURVEY.observation(wildcards.galaxy, wildcards.band)["cube"] or SIMULATED_CUBE.format(**wildcards) + ".fits"
+    return (
+        SURVEY.observation(wildcards.galaxy, wildcards.band)["cube"]
+        or SIMULATED_CUBE.format(**wildcards) + ".fits"
+    )
 
 
 rule ingest:
@@ -18,6 +21,8 @@ rule ingest:
         mem_mb=2000,
         runtime=20,
     params:
-        settings=lambda wildcards: band_settings("ingest", wildcards.galaxy, wildcards.band, "ingest"),
+        settings=lambda wildcards: band_settings(
+            "ingest", wildcards.galaxy, wildcards.band, "ingest"
+        ),
     script:
         "../scripts/ingest.py"

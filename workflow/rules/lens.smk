@@ -26,7 +26,9 @@ rule lens:
         mem_mb=1500,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("lens", wildcards.galaxy, "cosmology")
+        settings=lambda wildcards: galaxy_settings(
+            "lens", wildcards.galaxy, "cosmology"
+        )
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},
     script:
         "../scripts/lens.py"

@@ -18,6 +18,8 @@ rule lines:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda wildcards: band_settings("lines", wildcards.galaxy, wildcards.band, "lines"),
+        settings=lambda wildcards: band_settings(
+            "lines", wildcards.galaxy, wildcards.band, "lines"
+        ),
     script:
         "../scripts/lines.py"

@@ -13,7 +13,9 @@ rule global_metallicity:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("global_metallicity", wildcards.galaxy, "metallicity", "dust"),
+        settings=lambda wildcards: galaxy_settings(
+            "global_metallicity", wildcards.galaxy, "metallicity", "dust"
+        ),
     script:
         "../scripts/global_metallicity.py"
 
@@ -34,7 +36,9 @@ rule metallicity_map:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("metallicity_map", wildcards.galaxy, "metallicity", "dust"),
+        settings=lambda wildcards: galaxy_settings(
+            "metallicity_map", wildcards.galaxy, "metallicity", "dust"
+        ),
     script:
         "../scripts/metallicity_map.py"
 
@@ -54,7 +58,9 @@ rule annuli:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("annuli", wildcards.galaxy, "gradient"),
+        settings=lambda wildcards: galaxy_settings(
+            "annuli", wildcards.galaxy, "gradient"
+        ),
     script:
         "../scripts/annuli.py"
 
@@ -74,6 +80,8 @@ rule gradient:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("gradient", wildcards.galaxy, "gradient"),
+        settings=lambda wildcards: galaxy_settings(
+            "gradient", wildcards.galaxy, "gradient"
+        ),
     script:
         "../scripts/gradient.py"

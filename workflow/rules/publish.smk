@@ -4,12 +4,21 @@ SIMULATED = [galaxy for galaxy in GALAXIES if SURVEY.simulated(galaxy)]
 
 def simulated_bands(pattern):
     """The file `pattern` of every simulated galaxy and band."""
-    return [pattern.format(galaxy=galaxy, band=band) for galaxy in SIMULATED for band in SURVEY.bands(galaxy)]
+    return [
+        pattern.format(galaxy=galaxy, band=band)
+        for galaxy in SIMULATED
+        for band in SURVEY.bands(galaxy)
+    ]
 
 
 def survey_settings(rule, **more):
     """Parameters of a step on the whole survey."""
-    return {"code": code_digest(SCRIPTS / f"{rule}.py"), "simulated": bool(SIMULATED), **SURVEY.survey_settings("figures"), **more}
+    return {
+        "code": code_digest(SCRIPTS / f"{rule}.py"),
+        "simulated": bool(SIMULATED),
+        **SURVEY.survey_settings("figures"),
+        **more,
+    }
 
 
 rule galaxy_page:
@@ -36,7 +45,9 @@ rule galaxy_page:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("galaxy_page", wildcards.galaxy, "figures")
+        settings=lambda wildcards: galaxy_settings(
+            "galaxy_page", wildcards.galaxy, "figures"
+        )
         | {"simulated": SURVEY.simulated(wildcards.galaxy)},
     script:
         "../scripts/galaxy_page.py"
@@ -48,9 +59,17 @@ rule gradient_tables:
         published_elliptical=RESOURCES / "published/table4_gradients_elliptical.csv",
         published_circular=RESOURCES / "published/tableA1_gradients_circular.csv",
     output:
-        table4=report("results/tables/table4.ecsv", caption="../report/gradient_table.rst", category="Tables"),
+        table4=report(
+            "results/tables/table4.ecsv",
+            caption="../report/gradient_table.rst",
+            category="Tables",
+        ),
         table4_tex="results/tables/table4.tex",
-        tableA1=report("results/tables/tableA1.ecsv", caption="../report/gradient_table.rst", category="Tables"),
+        tableA1=report(
+            "results/tables/tableA1.ecsv",
+            caption="../report/gradient_table.rst",
+            category="Tables",
+        ),
         tableA1_tex="results/tables/tableA1.tex",
     log:
         "logs/gradient_tables.log",
@@ -76,8 +95,13 @@ rule recovery:
         magnifications=expand(GALAXY + "magnification.ecsv", galaxy=SIMULATED),
         properties=expand(GALAXY + "properties.ecsv", galaxy=SIMULATED),
         gradients=expand(GALAXY + "gradient.ecsv", galaxy=SIMULATED),
+        instruments=RESOURCES / "instruments.yaml",
     output:
-        recovery=report("results/recovery.ecsv", caption="../report/recovery.rst", category="Recovery"),
+        recovery=report(
+            "results/recovery.ecsv",
+            caption="../report/recovery.rst",
+            category="Recovery",
+        ),
         summary="results/recovery_summary.ecsv",
     log:
         "logs/recovery.log",
@@ -97,7 +121,11 @@ rule recovery_figure:
         recovery="results/recovery.ecsv",
         summary="results/recovery_summary.ecsv",
     output:
-        pdf=report("results/figures/recovery.pdf", caption="../report/recovery.rst", category="Recovery"),
+        pdf=report(
+            "results/figures/recovery.pdf",
+            caption="../report/recovery.rst",
+            category="Recovery",
+        ),
         png="results/figures/recovery.png",
     log:
         "logs/recovery_figure.log",
@@ -133,8 +161,14 @@ def report_run(failed):
     """Write results/status.ecsv; print what failed, or how well the truth was recovered."""
     from klever.status import collect_status, format_failures, write_status
 
-    observations = [(galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)]
-    status = collect_status("results", observations, "logs", lenses={galaxy: SURVEY.lens(galaxy)["name"] for galaxy in GALAXIES})
+    observations = [
+        (galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)
+    ]
+    lenses = {galaxy: SURVEY.lens(galaxy)["name"] for galaxy in GALAXIES}
+    started = [str(log) for log in Path("logs").glob("*/*.log")] if failed else []
+    status = collect_status(
+        "results", observations, "logs", failed=started, lenses=lenses
+    )
     write_status(status, "results/status.ecsv")
     if failed:
         print(format_failures(status), file=sys.stderr)

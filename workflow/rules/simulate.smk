@@ -1,6 +1,10 @@
 # Simulated sky and observations, for observations marked `simulated`. Independent of the analysis.
-SIMULATED_LENS = "results/simulated/lenses/{lens}/hlsp_frontier_model_{lens}_simulated_v1_"
-SIMULATED_CLASH_LENS = "results/simulated/lenses/{lens}/hlsp_clash_model_{lens}_simulated_v1_"
+SIMULATED_LENS = (
+    "results/simulated/lenses/{lens}/hlsp_frontier_model_{lens}_simulated_v1_"
+)
+SIMULATED_CLASH_LENS = (
+    "results/simulated/lenses/{lens}/hlsp_clash_model_{lens}_simulated_v1_"
+)
 SIMULATED_GALAXY = "results/simulated/galaxies/{galaxy}/"
 SIMULATED_CUBE = "results/simulated/cubes/{galaxy}/{band}"
 HST_FILTERS = ["f435w", "f606w", "f814w", "f105w", "f125w", "f140w", "f160w"]
@@ -9,7 +13,10 @@ HST_FILTERS = ["f435w", "f606w", "f814w", "f105w", "f125w", "f140w", "f160w"]
 def simulation_settings(galaxy, *names):
     """What the simulated galaxy is made of, and these settings of the simulation."""
     settings = SURVEY.settings(galaxy, "simulation")["simulation"]
-    return {"components": SURVEY.simulated_components(galaxy), **{name: settings[name] for name in names}}
+    return {
+        "components": SURVEY.simulated_components(galaxy),
+        **{name: settings[name] for name in names},
+    }
 
 
 def lens_simulation(wildcards):
@@ -21,8 +28,6 @@ def lens_simulation(wildcards):
 
 
 rule simulate_lens:
-    wildcard_constraints:
-        lens="rxj2248",
     input:
         parameters=RESOURCES / "simulation/lenses.yaml",
     output:
@@ -35,6 +40,8 @@ rule simulate_lens:
         "logs/simulate_lens/{lens}.log",
     benchmark:
         "results/benchmarks/simulate_lens/{lens}.tsv"
+    wildcard_constraints:
+        lens="rxj2248",
     conda:
         "../../envs/simulate_lens.yaml"
     resources:
@@ -47,14 +54,14 @@ rule simulate_lens:
 
 
 use rule simulate_lens as simulate_clash_lens with:
-    wildcard_constraints:
-        lens="(?!rxj2248)[A-Za-z0-9_-]+",
     output:
         kappa=SIMULATED_CLASH_LENS + "kappa.fits",
         gamma=SIMULATED_CLASH_LENS + "gamma.fits",
         x_deflection=SIMULATED_CLASH_LENS + "x-arcsec-deflect.fits",
         y_deflection=SIMULATED_CLASH_LENS + "y-arcsec-deflect.fits",
         realisations=directory("results/simulated/lenses/{lens}/range"),
+    wildcard_constraints:
+        lens="(?!rxj2248)[A-Za-z0-9_-]+",
 
 
 rule simulate_galaxy:
@@ -98,7 +105,9 @@ rule simulate_cube:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=lambda wildcards: band_settings("simulate_cube", wildcards.galaxy, wildcards.band)
+        settings=lambda wildcards: band_settings(
+            "simulate_cube", wildcards.galaxy, wildcards.band
+        )
         | simulation_settings(wildcards.galaxy, "seed", "noise_scale"),
     script:
         "../scripts/simulate_cube.py"

@@ -19,7 +19,9 @@ rule source:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda wildcards: bands_settings("source", wildcards.galaxy, "source", "lines", "cosmology"),
+        settings=lambda wildcards: bands_settings(
+            "source", wildcards.galaxy, "source", "lines", "cosmology"
+        ),
     script:
         "../scripts/source.py"
 
@@ -40,7 +42,9 @@ rule magnification:
         mem_mb=1500,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings("magnification", wildcards.galaxy, "lens", "cosmology")
+        settings=lambda wildcards: galaxy_settings(
+            "magnification", wildcards.galaxy, "lens", "cosmology"
+        )
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},
     script:
         "../scripts/magnification.py"

@@ -40,7 +40,8 @@ if __name__ == "__main__":
     os.chdir(parser.parse_args().directory)
     try:
         file = Path("config/config.yaml")
-        survey = load_survey(yaml.safe_load(file.read_text()) if file.is_file() else {}, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")  # fmt: skip
+        settings = yaml.safe_load(file.read_text()) if file.is_file() else {}
+        survey = load_survey(settings, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")
     except ConfigError as error:
         sys.exit(f"The configuration cannot be used:\n{error}")
     print(f"Configuration: {len(survey.galaxies)} galaxies, no error.")

@@ -1,8 +1,11 @@
 """The page of one galaxy: maps in the source plane and the metallicity gradient."""
 
+import numpy as np
+
 from klever.figure_style import paper_style, save_figure
 from klever.galaxy_page import draw_page
 from klever.maps import MapSet
+from klever.row_tables import read_table
 
 
 def draw_galaxy_page(source, metallicity, annuli, gradient, source_psf, properties, pdf, png, settings):
@@ -19,12 +22,18 @@ def draw_galaxy_page(source, metallicity, annuli, gradient, source_psf, properti
     settings : dict
         ``galaxy``, ``name``, ``z``, ``lens``, ``simulated``, ``include`` and ``figures`` with ``dpi``.
     """
-    from astropy.table import Table
-
-    tables = [Table.read(path, format="ascii.ecsv") for path in (annuli, gradient, source_psf, properties)]
+    tables = [_nan_for_masked(read_table(path)) for path in (annuli, gradient, source_psf, properties)]
     with paper_style():
         figure = draw_page(MapSet.read(source), MapSet.read(metallicity), *tables, settings)
         save_figure(figure, pdf, png, settings["figures"]["dpi"])
+
+
+def _nan_for_masked(table):
+    """Return the table with NaN for masked numbers."""
+    for name in table.colnames:
+        if table[name].dtype.kind == "f" and hasattr(table[name], "filled"):
+            table[name] = table[name].filled(np.nan)
+    return table
 
 
 if __name__ == "__main__":

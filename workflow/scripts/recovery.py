@@ -1,12 +1,18 @@
 """How well the truth of the simulated galaxies is recovered: a row per measurement, and a summary."""
 
+from pathlib import Path
+
 import numpy as np
+import yaml
 from astropy.io import fits
 
 from klever.errors import InputError
 from klever.maps import Flag, MapSet
-from klever.recovery import aperture_fractions, aperture_moments, format_summary, recovery_row, summarise
+from klever.recovery import aperture_fractions, fitted_gaussian, format_summary, recovery_row, summarise
 from klever.row_tables import Column, read_table, write_table
+
+SPEED_OF_LIGHT = 299792.458  # km/s
+FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 COLUMNS = [
     Column("galaxy", str, "name in galaxies.tsv"),
@@ -38,7 +44,9 @@ SUMMARY_COLUMNS = [
 ]
 
 
-def measure_recovery(truths, cube_truths, lines, magnifications, properties, gradients, recovery, summary, settings):
+def measure_recovery(
+    truths, cube_truths, lines, magnifications, properties, gradients, instruments, recovery, summary, settings
+):
     """Compare what the workflow measured on simulated galaxies with what was put in.
 
     Parameters
@@ -49,6 +57,8 @@ def measure_recovery(truths, cube_truths, lines, magnifications, properties, gra
         Noise-free maps and lines.ecsv of each galaxy and band, matched by galaxy and band.
     magnifications, properties, gradients : list of path-like
         magnification.ecsv, properties.ecsv and gradient.ecsv of each galaxy.
+    instruments : path-like
+        resources/instruments.yaml, for the instrumental width at the centre of each band.
     recovery, summary : path-like
         Tables to write.
     settings : dict
@@ -64,13 +74,14 @@ def measure_recovery(truths, cube_truths, lines, magnifications, properties, gra
         table = read_table(path, ["galaxy", "region", "log_oh", "slope_projected", "mu_halpha"])
         known |= {(str(row["galaxy"]), str(row["region"])): row for row in table}
     maps = {_band_key(path): path for path in cube_truths}
+    bands = yaml.safe_load(Path(instruments).read_text(encoding="utf-8"))
     rows = []
     for path in lines:
         table = read_table(path, ["line", "flux", "flux_error", "detected", "velocity", "dispersion"])
         key = tuple(str(table.meta.get(name)) for name in ("galaxy", "band"))
         if key not in maps:
             raise InputError(f"{path} has no truth of galaxy {key[0]}, band {key[1]}; run rule simulate_cube for it.")
-        rows += _line_rows(*key, table, MapSet.read(maps[key]))
+        rows += _line_rows(*key, table, MapSet.read(maps[key]), bands)
     for path in magnifications:
         rows += [_magnification_row(row, _truth(known, path, row)) for row in read_table(path, ["galaxy", "mu_halpha"])]
     for path in properties:
@@ -107,7 +118,7 @@ def _number(row, name):
     return float(np.ma.filled(np.ma.asarray(row[name], float), np.nan)) if name in names else np.nan
 
 
-def _line_rows(galaxy, band, table, truth):
+def _line_rows(galaxy, band, table, truth, bands):
     """Fluxes of all measured lines, and the kinematics of the main one, in the pseudo-fibre."""
     if not len(table) or "x" not in table.meta:
         return []
@@ -125,7 +136,8 @@ def _line_rows(galaxy, band, table, truth):
         rows.append(recovery_row(galaxy, "flux", flux, *measured, state, detected, **where))
         if line != header.get("MAINLINE"):
             continue
-        moments = aperture_moments(circle, *(truth[name].value for name in (line, "VELOCITY", "DISPERSION")))
+        width = SPEED_OF_LIGHT / bands[header["INSTRUME"]][band]["resolution"] / FWHM
+        moments = fitted_gaussian(circle, *(truth[name].value for name in (line, "VELOCITY", "DISPERSION")), width)
         bounds = {"velocity": Flag.VELOCITY_BOUND, "dispersion": Flag.DISPERSION_BOUND}
         for (name, bound), value in zip(bounds.items(), moments, strict=True):
             at_bound = detected and bool(int(row["flags"]) & bound)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+
 from klever_simulation.formats import celestial_header
 from klever_simulation.lenses import load_lens
 

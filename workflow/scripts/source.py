@@ -46,8 +46,8 @@ def reconstruct_source(aligned, operators, linemaps, lens, source, source_operat
     source_psf : path
         Output table, one row: fwhm_major, fwhm_minor, position_angle, the same in kpc and from the Jacobian; state.
     settings : dict
-        galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale, subpixels, halpha_snr, psf_includes_smoothing),
-        lines (smoothing_fwhm).
+        galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale,
+        subpixels, halpha_snr, psf_includes_smoothing), lines (smoothing_fwhm).
     """
     origin = (settings["ra"], settings["dec"])
     bands = read_bands(linemaps, settings["bands"], origin)
@@ -193,13 +193,19 @@ PSF_COLUMNS = [
     Column("jacobian_fwhm_minor", float, "the same from the Jacobian of the lens at the reference position", "arcsec"),
     Column("jacobian_position_angle", float, "the same from the Jacobian", "deg"),
     Column("image_fwhm", float, "FWHM in the image plane, traced to the source plane", "arcsec"),
-    Column("state", str, "ok | not_measured | outside_lens_model"),
+    Column(
+        "state",
+        str,
+        "ok (traced) | jacobian (too narrow for the pixels to be traced) | not_measured | outside_lens_model",
+    ),
 ]
 
 
 def _write_psf(path, settings, header, traced, jacobian):
     kpc = header["KPC_ARC"]
     state = "ok" if np.isfinite(traced.fwhm_major) else "not_measured"
+    if state == "not_measured" and np.isfinite(jacobian.fwhm_major):
+        traced, state = jacobian, "jacobian"
     if header["STATE"] == "outside_lens_model":
         state = "outside_lens_model"
     row = {

@@ -7,7 +7,6 @@ rerun exactly the steps that use the module.
 import ast
 import hashlib
 from functools import cache
-from pathlib import Path
 
 __all__ = ["code_digest", "imported_modules", "local_closure"]
 

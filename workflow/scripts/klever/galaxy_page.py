@@ -7,8 +7,9 @@ import numpy as np
 from klever.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_simulated
 from klever.gradient_panel import draw_gradient, draw_legend, rows_of
 from klever.maps import masked
+from klever.page_frame import Frame
 
-__all__ = ["Frame", "draw_page", "state_sentence"]
+__all__ = ["draw_page", "gradient_sentence", "state_sentence"]
 
 RATIOS = {
     "R3": r"log [O$\,$III]/H$\beta$",
@@ -29,6 +30,7 @@ _SENTENCES = {
 
 # Page: edges of the panels (fractions of the width), gap between columns (fraction of a panel, for a colour bar), title
 # above and gap between rows (inches).
+_OUTLINE_SPACING = 0.6  # mm between outlines of annuli on the page, along their minor axes
 _LEFT, _RIGHT, _GAP, _ABOVE, _BETWEEN = 0.068, 0.932, 0.50, 0.56, 0.50
 
 
@@ -37,48 +39,13 @@ def state_sentence(state):
     return "" if state == "ok" else _SENTENCES.get(state, f"No metallicity: {state.replace('_', ' ')}.")
 
 
-class Frame:
-    """Kiloparsecs from the centre of the galaxy, for the pixels of a source-plane grid.
-
-    Parameters
-    ----------
-    source : klever.maps.MapSet
-        With PIXSCALE (arcsec), KPC_ARC (kpc per arcsec), XC and YC (0-based pixels) in its header.
-
-    Attributes
-    ----------
-    kpc_per_pixel : float
-    shape : (int, int)
-        ny, nx.
-    extent : list of float
-        Left, right, bottom, top edge of the grid in kpc, for ``imshow``.
-    """
-
-    def __init__(self, source):
-        header = source.header
-        self.shape = source[source.names()[0]].value.shape if source.names() else (1, 1)
-        ny, nx = self.shape
-        self.kpc_per_pixel = float(header.get("PIXSCALE", 1.0)) * float(header.get("KPC_ARC", 1.0))
-        self.x_centre = float(header.get("XC", (nx - 1) / 2))
-        self.y_centre = float(header.get("YC", (ny - 1) / 2))
-        edges = self.offset(np.array([-0.5, nx - 0.5]), np.array([-0.5, ny - 0.5]))
-        self.extent = [*edges[0], *edges[1]]
-        matrix = np.array([[header.get(f"CD{i}_{j}", header.get(f"CDELT{i}", (-1.0, 1.0)[i - 1]) *
-                            header.get(f"PC{i}_{j}", float(i == j))) for j in (1, 2)] for i in (1, 2)])  # fmt: skip
-        east, north = np.linalg.inv(matrix).T if abs(np.linalg.det(matrix)) > 0 else np.array([[-1.0, 0], [0, 1.0]])
-        self.east, self.north = east / np.hypot(*east), north / np.hypot(*north)
-
-    def offset(self, x, y):
-        """Return kpc from the centre, x along the rows, y along the columns, of 0-based pixels."""
-        return (x - self.x_centre) * self.kpc_per_pixel, (y - self.y_centre) * self.kpc_per_pixel
-
-    def half_width(self, maps, reach):
-        """Return half the side in kpc of a square about the centre with all finite pixels of `maps` and `reach`."""
-        y, x = np.nonzero(np.any([np.isfinite(values) for values in maps], axis=0)) if maps else ([], [])
-        if len(x) == 0 and not reach:
-            return max(np.abs(self.extent))
-        dx, dy = self.offset(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
-        return 1.12 * max([reach, self.kpc_per_pixel, *np.abs(dx), *np.abs(dy)])
+def gradient_sentence(state, map_state, source_psf):
+    """Return why there is no gradient; `not_detected` with a metallicity map is not the lack of a map."""
+    if state != "not_detected" or map_state != "ok":
+        return state_sentence(state)
+    if len(source_psf) == 0 or not np.isfinite(float(source_psf[0]["fwhm_major"])):
+        return "No gradient: the PSF in the source plane could not be measured."
+    return "No gradient: no annulus about the centre holds a measured pixel."
 
 
 def draw_page(source, metallicity, annuli, gradient, source_psf, properties, settings):
@@ -110,19 +77,24 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
     if single:
         maps.insert(3, "gradient")
     rows = -(-len(maps) // 4) + (not single)
-    footer = _footer(metallicity, gradient, properties, settings)
+    map_state = str(metallicity.header.get("STATE", "ok"))
+
+    def sentence(state):
+        return gradient_sentence(state, map_state, source_psf)
+
+    footer = _footer(map_state, gradient, properties, settings, sentence)
     side = PAGE_WIDTH * (_RIGHT - _LEFT) / (4 + 3 * _GAP)
     below = 0.60 + 0.125 * len(footer.splitlines())
     height = _ABOVE + rows * side + (rows - 1) * _BETWEEN + below
     figure = Figure(figsize=(PAGE_WIDTH, height), layout=None)
     grid = figure.add_gridspec(rows, 4, left=_LEFT, right=_RIGHT, top=1 - _ABOVE / height, bottom=below / height,
                                wspace=_GAP, hspace=_BETWEEN / side)  # fmt: skip
-    half = frame.half_width([_significant(source, halpha), log_oh], _reach(annuli))
+    half = frame.half_width(log_oh, _significant(source, halpha), _reach(annuli))
     panels = []
     for index, name in enumerate(maps):
         axes = figure.add_subplot(grid[divmod(index, 4)])
         if name == "gradient":
-            draw_gradient(axes, regions[0], annuli, gradient, properties, state_sentence, side="right")
+            draw_gradient(axes, regions[0], annuli, gradient, properties, sentence, side="right")
             panels.append(axes)
             continue
         axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", xlabel="$x$ [kpc]")
@@ -147,7 +119,7 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
         line = grid[rows - 1, :].subgridspec(1, len(regions), wspace=0.22)
         for index, region in enumerate(regions):
             axes = figure.add_subplot(line[index])
-            draw_gradient(axes, region, annuli, gradient, properties, state_sentence, title=region)
+            draw_gradient(axes, region, annuli, gradient, properties, sentence, title=region)
             panels.append(axes)
     draw_legend(figure, panels, (below - 0.34) / height)
     _titles(figure, height, settings)
@@ -210,11 +182,25 @@ def _locator(bins):
 
 
 def _apertures(axes, frame, annuli, source_psf):
-    """Outer edges of the elliptical annuli that hold a value, about the centre of their region."""
+    """Outline elliptical annuli that hold a value, about the centre of their region; the outermost one always.
+
+    Where the PSF is so elongated that neighbouring outlines would run together, some are left out.
+    """
+    half, side = axes.get_xlim()[1], axes.get_position().width * PAGE_WIDTH * 25.4
+    row = source_psf[0] if len(source_psf) else None
+    flatness = np.sqrt(float(row["fwhm_minor"]) / float(row["fwhm_major"])) if row is not None else 1.0
+    flatness = flatness if np.isfinite(flatness) else 1.0
+    outer = {}
     for row in rows_of(annuli, aperture="elliptical"):
         if np.isfinite(float(row["log_oh"])):
-            x, y = _region_centre(frame, annuli, str(row["region"]))
-            _ellipse(axes, x, y, 2 * float(row["radius_outer_kpc"]), source_psf, fill=False, lw=0.6, ec="black")
+            outer.setdefault(str(row["region"]), []).append(float(row["radius_outer_kpc"]))
+    for region, radii in outer.items():
+        x, y = _region_centre(frame, annuli, region)
+        drawn = np.inf
+        for radius in sorted(radii, reverse=True):
+            if (drawn - radius) * flatness * side / (2 * half) >= _OUTLINE_SPACING:
+                drawn = radius
+                _ellipse(axes, x, y, 2 * radius, source_psf, fill=False, lw=0.6, ec="black")
 
 
 def _region_centre(frame, annuli, region):
@@ -243,8 +229,12 @@ def _psf(axes, source_psf, half):
     major, minor = (float(source_psf[0][f"fwhm_{axis}_kpc"]) for axis in ("major", "minor"))
     if not (major > 0 and minor > 0):
         return
-    corner = -half + 0.55 * min(major, half) + 0.06 * half
-    _ellipse(axes, corner, corner, np.sqrt(major * minor), source_psf, fc="black", alpha=0.55, ec="white", lw=0.6)
+    angle = np.radians(90.0 + float(source_psf[0]["position_angle"]))
+    width, height = (np.hypot(major * a, minor * b) / 2 for a, b in ((np.cos(angle), np.sin(angle)),
+                                                                     (np.sin(angle), np.cos(angle))))  # fmt: skip
+    margin = 0.06 * half - half
+    _ellipse(axes, margin + width, margin + height, np.sqrt(major * minor), source_psf, fc="black", alpha=0.55,
+             ec="white", lw=0.6)  # fmt: skip
 
 
 def _compass(axes, frame, half):
@@ -275,9 +265,8 @@ def _signed(value):
     return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _footer(metallicity, gradient, properties, settings):
+def _footer(map_state, gradient, properties, settings, sentence):
     """Say what was measured, or why not."""
-    map_state = str(metallicity.header.get("STATE", "ok"))
     parts = [] if settings.get("include", True) else [state_sentence("excluded")]
     if map_state not in {"ok", "excluded"} or (map_state == "excluded" and not parts):
         parts.append(state_sentence(map_state))
@@ -286,8 +275,8 @@ def _footer(metallicity, gradient, properties, settings):
         if str(row["state"]) == "ok":
             parts.append(f"Gradient{region} {_signed(float(row['slope']))} ± {float(row['slope_error']):.3f} dex/kpc, "
                          f"{row['resolved']}.")  # fmt: skip
-        elif (sentence := state_sentence(str(row["state"]))) not in parts and map_state == "ok":
-            parts.append(f"{region.strip().capitalize()} {sentence}".strip())
+        elif (reason := sentence(str(row["state"]))) not in parts and map_state == "ok":
+            parts.append(f"{reason}{region}")
     if len(properties) and str(properties[0]["state"]) == "ok":
         row = properties[0]
         parts.append(f"Global 12 + log(O/H) = {float(row['log_oh']):.2f} from {row['diagnostics']}.")

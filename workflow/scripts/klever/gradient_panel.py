@@ -88,10 +88,11 @@ def draw_gradient(axes, region, annuli, gradient, properties, sentence, title=""
     levels = _draw_global(axes, properties)
     if fit is not None and str(fit["state"]) == "ok":
         levels += _draw_fit(axes, fit, points["elliptical"])
-    for name, face, shift in (("circular", "white", 0.0), ("elliptical", "black", 0.0)):
+    # The open symbols are the larger ones: with a round PSF both apertures give the same points.
+    for name, face, size in (("circular", "white", 5.0), ("elliptical", "black", 3.0)):
         radius, value, error = points[name]
         if len(radius):
-            axes.errorbar(radius + shift, value, error, fmt="o", ms=3.2, mfc=face, mec="black", mew=0.7,
+            axes.errorbar(radius, value, error, fmt="o", ms=size, mfc=face, mec="black", mew=0.7,
                           ecolor="black" if face == "black" else COLOURS["neutral"], elinewidth=0.7,
                           label=name, zorder=3 + (face == "black"))  # fmt: skip
             levels += [*(value - np.nan_to_num(error)), *(value + np.nan_to_num(error))]
