@@ -59,7 +59,7 @@ def test_gaussian_of_a_skewed_profile_follows_its_peak_not_its_mean():
     assert 40.0 < sigma < np.sqrt(40.0**2 + 0.09 * 150.0**2)
     mean, sigma = fitted_gaussian(ones, ones, np.array([[-30.0, 30.0]]), 40 * ones)
     assert mean == pytest.approx(0.0, abs=1e-3)
-    assert sigma == pytest.approx(50.0, rel=0.03)
+    assert 50.0 < sigma < 55.0  # flat-topped, so wider than its second moment
 
 
 def test_swapping_truth_and_measurement_flips_the_pull():
@@ -127,7 +127,7 @@ def test_flattening_is_the_slope_of_measured_on_true_gradients():
 
 
 def write_galaxy(folder, galaxy, flux_pull=2.0, detected=True, resolved="resolved", regions=("all",), flags=0):
-    """Truth and products of a galaxy with one band; the truth has a gradient of 40 km/s/arcsec, sigma 40 km/s per spaxel."""
+    """Truth and products of a galaxy with one band; the truth has 40 km/s/arcsec and sigma 40 km/s per spaxel."""
     folder = folder / galaxy
     folder.mkdir()
     ny, nx = 26, 34
