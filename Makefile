@@ -12,7 +12,7 @@ run: .venv/installed
 	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
 
 check: .venv/installed
-	$(BIN)/python workflow/scripts/check_survey.py --directory $(SURVEY)
+	$(BIN)/python workflow/scripts/check_inputs.py --directory $(SURVEY)
 
 test: .venv/installed
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +8,13 @@ import pytest
 from astropy.io import fits
 from cube_files import UNIT, header, voxels, write_kmos, write_primary
 
-from klever.inspection import COLUMNS, inspect
+from klever.inspection import COLUMNS, inspect, write_inspection
 from klever.lensinspection import deflection_slopes
 
 FLUX, ERROR = voxels(800, 6, 5)
 SCALE = 0.2  # arcsec per pixel of the lens maps
-SCRIPT = Path(__file__).parents[2] / "workflow/scripts/check_inputs.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "workflow/scripts/check_inputs.py"
 
 
 def softened_lens(ny=80, nx=61, scale=SCALE):
@@ -197,20 +198,42 @@ def test_image(tmp_path):
     assert row["nan_fraction"] == pytest.approx(0.05)
 
 
-def test_command_line_writes_the_table_and_counts(tmp_path):
+def test_table_of_findings_is_written_and_repeats(tmp_path):
     from astropy.table import Table
 
-    from check_inputs import check_inputs
-
-    requests = [cube_request(tmp_path / "none.fits"), write_lens(tmp_path)]
-    (tmp_path / "requests.json").write_text(json.dumps({"inputs": requests}))
-    command = [sys.executable, SCRIPT, "--json", tmp_path / "requests.json", "--table", tmp_path / "checks/out.ecsv"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "2 inputs: 1 ok, 0 with warnings, 1 with errors" in done.stdout
-    table = Table.read(tmp_path / "checks/out.ecsv")
+    rows = inspect([cube_request(tmp_path / "none.fits"), write_lens(tmp_path)])
+    for name in ("first.ecsv", "second.ecsv"):
+        write_inspection(rows, tmp_path / name)
+    table = Table.read(tmp_path / "first.ecsv")
     assert list(table["state"]) == ["error", "ok"]
     assert str(table["wavelength_min"].unit) == "um"
-    assert check_inputs(requests, tmp_path / "again.ecsv") == 1
-    assert (tmp_path / "again.ecsv").read_bytes() == (tmp_path / "checks/out.ecsv").read_bytes()
-    assert check_inputs([], tmp_path / "empty.ecsv") == 0
+    assert (tmp_path / "first.ecsv").read_bytes() == (tmp_path / "second.ecsv").read_bytes()
+
+
+def check(directory):
+    command = [sys.executable, SCRIPT, "--directory", directory]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_check_of_the_shipped_survey_finds_nothing_wrong(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    done = check(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Configuration: 43 galaxies, nothing wrong." in done.stdout
+    assert "131 ok (131 of them simulated by the workflow), 0 with warnings, 0 that cannot be used" in done.stdout
+
+
+def test_check_names_the_broken_file_and_the_misspelt_key(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "broken.fits").write_text("no FITS")
+    table = tmp_path / "config/observations.tsv"
+    table.write_text(table.read_text().replace("sp1\tH\tKMOS\tsimulated", "sp1\tH\tKMOS\tbroken.fits"))
+    done = check(tmp_path)
+    assert done.returncode == 1
+    assert "error: sp1 H cube: " in done.stdout and "broken.fits" in done.stdout
+    assert "1 that cannot be used" in done.stdout
+    with (tmp_path / "config/config.yaml").open("a") as stream:
+        stream.write("lines: {smothing_fwhm: 0.3}\n")
+    done = check(tmp_path)
+    assert done.returncode == 1
+    assert "line" in done.stdout and "given twice" in done.stdout

@@ -1,66 +1,68 @@
-"""Open every input of the survey and write a table of what was found: the work behind ``make check``."""
+"""Check the configuration and open every input file of a survey: the work behind ``make check``.
+
+What was found is written to results/checks/inputs.ecsv; the exit status is 1 if anything cannot be used.
+"""
 
 import argparse
-import json
+import os
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent))  # for the command line; Snakemake sets its own path
+import yaml
 
-from klever import provenance
-from klever.inspection import COLUMNS, inspect
+from klever.config import load_survey
+from klever.errors import ConfigError
+from klever.inspection import inspect, write_inspection
 
-
-def check_inputs(inputs, table):
-    """Inspect cubes, lens maps and images and write the findings.
-
-    Parameters
-    ----------
-    inputs : list of dict
-        See `klever.inspection.inspect`.
-    table : str or pathlib.Path
-        ECSV table to write, one row per input, columns of `klever.inspection.COLUMNS`; state is ``ok``, ``warning`` or
-        ``error``.
-
-    Returns
-    -------
-    int
-        Number of inputs in state ``error``.
-    """
-    return write(inspect(inputs), table)
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = Path("results/checks/inputs.ecsv")
 
 
-def write(rows, table):
-    """Write the rows of an inspection and return the number of errors."""
-    from astropy.table import Column, Table
+def survey_inputs(survey):
+    """Return one request per cube, lens model and image of a `klever.survey.Survey`, as `inspect` takes them."""
+    requests, lenses = [], set()
+    for galaxy in survey.galaxies:
+        entry = survey.galaxy(galaxy)
+        position = {"galaxy": galaxy, "z": entry["z"], "ra": entry["ra"], "dec": entry["dec"]}
+        for band in survey.bands(galaxy):
+            requests.append(position | {"band": band} | survey.observation(galaxy, band))
+        model = survey.lens(galaxy)
+        if model["origin"] != "none" and model["name"] not in lenses:
+            lenses.add(model["name"])
+            requests.append({"lens": model["name"], **model})
+        if (image := survey.image(galaxy)) and not survey.simulated(galaxy):
+            requests.append(position | {"image": image})
+    return requests
 
-    result = Table()
-    for name, (empty, unit, description) in COLUMNS.items():
-        values = [row[name] for row in rows]
-        result[name] = Column(values, dtype=str if empty == "" else float, unit=unit, description=description)
-    provenance.stamp_table(result)
-    Path(table).parent.mkdir(parents=True, exist_ok=True)
-    result.write(table, format="ascii.ecsv", overwrite=True)
-    return sum(row["state"] == "error" for row in rows)
 
-
-def main(arguments=None):
-    """Read the requests from JSON, print what is not ok, and return 1 if an input has an error."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", required=True, help="file with a list of inputs, or {'inputs': [...]}")
-    parser.add_argument("--table", default="results/checks/inputs.ecsv", help="ECSV table to write")
-    options = parser.parse_args(arguments)
-    requests = json.loads(Path(options.json).read_text(encoding="utf-8"))
-    rows = inspect(requests["inputs"] if isinstance(requests, dict) else requests)
-    errors = write(rows, options.table)
+def check_inputs(directory):
+    """Check a survey folder, print what is not right, and return the exit status."""
+    os.chdir(directory)
+    file = Path("config/config.yaml")
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        survey = load_survey(settings or {}, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")
+    except (ConfigError, yaml.YAMLError) as error:
+        print(error)
+        return 1
+    print(f"Configuration: {len(survey.galaxies)} galaxies, nothing wrong.")
+    rows = inspect(survey_inputs(survey))
+    TABLE.parent.mkdir(parents=True, exist_ok=True)
+    write_inspection(rows, TABLE)
     for row in rows:
         if row["state"] != "ok":
             what = " ".join(filter(None, (row["name"], row["band"], row["kind"])))
             print(f"{row['state']}: {what}: {row['message']}")
-    counts = [sum(row["state"] == state for row in rows) for state in ("ok", "warning", "error")]
-    print("{} inputs: {} ok, {} with warnings, {} with errors; table: {}".format(len(rows), *counts, options.table))
-    return int(errors > 0)
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("ok", "warning", "error")}
+    simulated = sum(row["file"] == "simulated" for row in rows)
+    print(
+        f"Inputs: {counts['ok']} ok ({simulated} of them simulated by the workflow), "
+        f"{counts['warning']} with warnings, {counts['error']} that cannot be used; see {directory / TABLE}."
+    )
+    return int(counts["error"] > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--directory", type=Path, default=Path(), help="survey folder with its config/")
+    sys.exit(check_inputs(parser.parse_args().directory))

@@ -10,7 +10,7 @@ from klever.errors import InputError
 from klever.lensinspection import inspect_lens, read_image
 from klever.readers import read_cube
 
-__all__ = ["COLUMNS", "inspect", "inspect_cube", "inspect_image", "inspect_lens"]
+__all__ = ["COLUMNS", "inspect", "inspect_cube", "inspect_image", "inspect_lens", "write_inspection"]
 
 RESOURCES = Path(__file__).resolve().parents[3] / "resources"
 
@@ -56,6 +56,17 @@ def inspect(inputs, resources=RESOURCES):
     lines = yaml.safe_load((resources / "lines.yaml").read_text(encoding="utf-8"))["lines"]
     instruments = yaml.safe_load((resources / "instruments.yaml").read_text(encoding="utf-8"))
     return [_row(request, lines, instruments) for request in inputs]
+
+
+def write_inspection(rows, path):
+    """Write the rows of `inspect` as an ECSV table with the columns of `COLUMNS`."""
+    from astropy.table import Column, Table
+
+    result = Table()
+    for name, (empty, unit, description) in COLUMNS.items():
+        values = [row[name] for row in rows]
+        result[name] = Column(values, dtype=str if empty == "" else float, unit=unit, description=description)
+    result.write(path, format="ascii.ecsv", overwrite=True)
 
 
 def _row(request, lines, instruments):
