@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import yaml
 
+from klever.cubes.readers import read_cube
 from klever.linefit.aperture import extract_spectrum, fit_aperture, line_rows
 from klever.linefit.cubefit import band_models, fit_cube
 from klever.linefit.varpro import fit_spectra
 from klever.linefit.window import channels_of_group
-from klever.readers import read_cube
 from klever.spectral_lines import (
     SPEED_OF_LIGHT,
     Group,

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from klever import cubeaxes
-from klever.cube import DQ, Cube
+from klever.cubes import axes as cubeaxes
+from klever.cubes.cube import DQ, Cube
+from klever.cubes.noise import noise_scale, spatial_autocorrelation
+from klever.cubes.readers import read_cube
 from klever.errors import InputError
-from klever.noise import noise_scale, spatial_autocorrelation
-from klever.readers import read_cube
 
 DATA = os.environ.get("KLEVER_TEST_DATA")
 pytestmark = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from klever.config import check_yaml, load_survey
+from klever.config.loading import check_yaml, load_survey
 from klever.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,7 +159,7 @@ def test_schemas_are_valid_and_closed(name):
 def test_load_is_quick_and_imports_are_light():
     code = (
         "import sys, time; from pathlib import Path; start = time.process_time(); "
-        "from klever.config import load_survey; "
+        "from klever.config.loading import load_survey; "
         f"root = Path({str(ROOT)!r}); load_survey({{}}, root, root / 'resources', root / 'workflow/schemas'); "
         "print(time.process_time() - start, *sorted({name.split('.')[0] for name in sys.modules}))"
     )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_config import GALAXIES, LENSES, MAPS, OBSERVATIONS, ROOT, Folder
 
-from klever.config import load_survey
+from klever.config.loading import load_survey
 from klever.errors import ConfigError
 
 CONFIG = "config/config.yaml: "

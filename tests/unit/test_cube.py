@@ -3,8 +3,8 @@ import pytest
 from astropy.wcs import WCS
 from cube_files import header, voxels
 
-from klever import cubeaxes
-from klever.cube import DQ, FLUX_UNIT, Cube
+from klever.cubes import axes as cubeaxes
+from klever.cubes.cube import DQ, FLUX_UNIT, Cube
 from klever.errors import InputError
 
 

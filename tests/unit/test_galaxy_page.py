@@ -4,11 +4,11 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galaxy_page import draw_galaxy_page
-from klever.figure_style import paper_style
-from klever.galaxy_page import draw_page, gradient_sentence, state_sentence
-from klever.gradient_panel import fit_band
 from klever.maps import Flag, Map, MapSet
-from klever.page_frame import Frame
+from klever.publish.figure_style import paper_style
+from klever.publish.galaxy_page import draw_page, gradient_sentence, state_sentence
+from klever.publish.gradient_panel import fit_band
+from klever.publish.page_frame import Frame
 
 KPC = 8.4
 SETTINGS = {"galaxy": "sp_1", "name": "sp_1", "z": 1.393, "lens": "ms2137", "simulated": True, "include": True,

@@ -8,8 +8,8 @@ import pytest
 from astropy.io import fits
 from cube_files import UNIT, header, voxels, write_kmos, write_primary
 
-from klever.inspection import COLUMNS, inspect, write_inspection
-from klever.lensinspection import deflection_slopes
+from klever.inspection.inputs import COLUMNS, inspect, write_inspection
+from klever.inspection.lenses import deflection_slopes
 
 FLUX, ERROR = voxels(800, 6, 5)
 SCALE = 0.2  # arcsec per pixel of the lens maps

@@ -2,7 +2,7 @@
 
 import pytest
 
-from klever.latex import escape, latex_table, measurement, ratio_names
+from klever.publish.latex import escape, latex_table, measurement, ratio_names
 
 
 def table(groups=(("", [["a", "1"]]),), **changes):

@@ -5,8 +5,8 @@ from linefit_mocks import RESOURCES, header
 from test_linefit_cubefit import NX, NY, SETTINGS, UNIT, maps_of, mock_cube
 
 import lines as step
-from klever.cube import DQ
-from klever.cubeaxes import sky_to_pixel
+from klever.cubes.axes import sky_to_pixel
+from klever.cubes.cube import DQ
 from klever.linefit.aperture import (
     aperture_weights,
     emission_peak,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from linefit_mocks import LINE_LIST, OPTIONS, band_wavelength, header, model_of, spectra
 
-from klever.cube import DQ, Cube
+from klever.cubes.cube import DQ, Cube
 from klever.errors import ConfigError
 from klever.linefit.cubefit import band_models, fit_cube
 from klever.linefit.smoothing import smooth

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from klever.noise import continuum, estimate_error, noise_scale, spatial_autocorrelation
+from klever.cubes.noise import continuum, estimate_error, noise_scale, spatial_autocorrelation
 
 SHAPE = (640, 14, 11)
 WAVELENGTH = 1.5 + 2e-4 * np.arange(SHAPE[0])

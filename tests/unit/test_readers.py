@@ -8,11 +8,11 @@ from astropy.wcs import WCS
 from cube_files import UNIT, header, voxels, write_kmos, write_primary
 
 from ingest import band_range, ingest_cube
-from klever import cubeaxes
-from klever.cube import DQ, Cube
+from klever.cubes import axes as cubeaxes
+from klever.cubes.cube import DQ, Cube
+from klever.cubes.fluxunits import flux_factor
+from klever.cubes.readers import read_cube
 from klever.errors import ConfigError, InputError
-from klever.fluxunits import flux_factor
-from klever.readers import read_cube
 
 FLUX, ERROR = voxels()
 RESOURCES = Path(__file__).parents[2] / "resources"

@@ -9,7 +9,7 @@ from astropy.table import Table
 
 from klever.errors import InputError
 from klever.maps import Flag, Map, MapSet
-from klever.recovery import (
+from klever.publish.recovery import (
     aperture_fractions,
     fitted_gaussian,
     format_summary,
@@ -17,7 +17,7 @@ from klever.recovery import (
     resolved_galaxies,
     summarise,
 )
-from klever.recovery_figure import draw_recovery_figure
+from klever.publish.recovery_figure import draw_recovery_figure
 from recovery import measure_recovery
 from recovery_figure import draw_recovery
 

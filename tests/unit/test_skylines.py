@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from klever.skylines import outliers, sky_line_mask
+from klever.cubes.skylines import outliers, sky_line_mask
 
 SHAPE = (300, 12, 10)
 WAVELENGTH = 1.5 + 2e-4 * np.arange(SHAPE[0])

@@ -4,7 +4,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from klever.status import STAGES, STATES, collect_status, format_failures, write_status
+from klever.publish.status import STAGES, STATES, collect_status, format_failures, write_status
 
 OBSERVATIONS = [("sp1", "YJ"), ("sp1", "H"), ("sp2", "H")]
 NAMES = [stage.name for stage in STAGES if not stage.silent]

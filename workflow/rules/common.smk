@@ -10,7 +10,7 @@ RESOURCES = ROOT / "resources"
 sys.path.append(str(SCRIPTS))
 
 from klever.codedigest import code_digest
-from klever.config import load_survey
+from klever.config.loading import load_survey
 from klever.errors import ConfigError
 
 try:

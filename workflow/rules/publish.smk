@@ -159,7 +159,7 @@ rule recovery_products:
 
 def report_run(failed):
     """Write results/status.ecsv; print what failed, or how well the truth was recovered."""
-    from klever.status import collect_status, format_failures, write_status
+    from klever.publish.status import collect_status, format_failures, write_status
 
     observations = [
         (galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)

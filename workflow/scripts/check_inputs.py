@@ -10,16 +10,16 @@ from pathlib import Path
 
 import yaml
 
-from klever.config import load_survey
+from klever.config.loading import load_survey
 from klever.errors import ConfigError
-from klever.inspection import inspect, write_inspection
+from klever.inspection.inputs import inspect, write_inspection
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path("results/checks/inputs.ecsv")
 
 
 def survey_inputs(survey):
-    """Return one request per cube, lens model and image of a `klever.survey.Survey`, as `inspect` takes them."""
+    """Return one request per cube, lens model and image of a `klever.config.survey.Survey`, as `inspect` takes them."""
     requests, lenses = [], set()
     for galaxy in survey.galaxies:
         entry = survey.galaxy(galaxy)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from klever.figure_style import paper_style, save_figure
-from klever.galaxy_page import draw_page
 from klever.maps import MapSet
+from klever.publish.figure_style import paper_style, save_figure
+from klever.publish.galaxy_page import draw_page
 from klever.row_tables import read_table
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from klever import provenance
-from klever.gradient_tables import gradient_rows, gradient_table, gradient_table_latex, published_gradients
+from klever.publish.gradient_tables import gradient_rows, gradient_table, gradient_table_latex, published_gradients
 
 
 def write_gradient_tables(

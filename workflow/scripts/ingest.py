@@ -5,11 +5,11 @@ import logging
 import numpy as np
 import yaml
 
-from klever import skylines
-from klever.cube import DQ
+from klever.cubes import skylines
+from klever.cubes.cube import DQ
+from klever.cubes.noise import noise_scale
+from klever.cubes.readers import read_cube
 from klever.errors import ConfigError
-from klever.noise import noise_scale
-from klever.readers import read_cube
 
 logger = logging.getLogger("klever")
 
@@ -26,7 +26,7 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
     instruments : str
         ``resources/instruments.yaml``.
     cube : str
-        Canonical cube to write, see `klever.cube.Cube`.
+        Canonical cube to write, see `klever.cubes.cube.Cube`.
     settings : dict
         galaxy, band, instrument, unit, z, ra, dec, psf_fwhm, ``ingest`` (sky_line_threshold, outlier_sigma), and
         optionally extension.
@@ -74,7 +74,7 @@ def flag(product, sky_lines, settings):
 
     Parameters
     ----------
-    product : klever.cube.Cube
+    product : klever.cubes.cube.Cube
     sky_lines : ndarray, shape (n_lines, 2)
     settings : dict
         sky_line_threshold, outlier_sigma.

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from klever.cube import Cube
+from klever.cubes.cube import Cube
 from klever.linefit.aperture import fit_aperture, line_rows, pixel_to_sky
 from klever.linefit.cubefit import band_models, fit_cube
 from klever.row_tables import Column, write_table
@@ -50,7 +50,7 @@ def measure_lines(cube, line_list, instruments, linemaps, spectrum, lines, setti
     Parameters
     ----------
     cube : str
-        Canonical cube, see `klever.cube.Cube`.
+        Canonical cube, see `klever.cubes.cube.Cube`.
     line_list, instruments : str
         ``resources/lines.yaml`` and ``resources/instruments.yaml``.
     linemaps : str

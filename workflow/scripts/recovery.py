@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from klever.errors import InputError
 from klever.maps import Flag, MapSet
-from klever.recovery import aperture_fractions, fitted_gaussian, format_summary, recovery_row, summarise
+from klever.publish.recovery import aperture_fractions, fitted_gaussian, format_summary, recovery_row, summarise
 from klever.row_tables import Column, read_table, write_table
 
 SPEED_OF_LIGHT = 299792.458  # km/s

@@ -1,7 +1,7 @@
 """Figure of the recovery of the simulated truth."""
 
-from klever.figure_style import paper_style, save_figure
-from klever.recovery_figure import draw_recovery_figure
+from klever.publish.figure_style import paper_style, save_figure
+from klever.publish.recovery_figure import draw_recovery_figure
 from klever.row_tables import read_table
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from klever.cubeaxes import cd_matrix, sky_to_pixel
+from klever.cubes.axes import cd_matrix, sky_to_pixel
 from klever.linefit.smoothing import smooth
 from klever.linefit.varpro import fit_spectra
 from klever.linefit.window import channels_of_group
@@ -218,7 +218,7 @@ def fit_aperture(cube, band, maps, settings):
 
     Parameters
     ----------
-    cube : klever.cube.Cube
+    cube : klever.cubes.cube.Cube
     band : klever.linefit.cubefit.BandFit
     maps : MapSet
         Line maps, for the centre.

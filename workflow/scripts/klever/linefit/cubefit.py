@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from klever.cubes.noise import spatial_autocorrelation
 from klever.linefit.model import GroupModel
 from klever.linefit.smoothing import smooth, smoothed_autocorrelation, smoothed_variance
 from klever.linefit.varpro import fit_spectra, search_velocity
 from klever.linefit.window import channels_of_group
 from klever.maps import Flag, Map, MapSet
-from klever.noise import spatial_autocorrelation
 from klever.spectral_lines import SPEED_OF_LIGHT, lines_in_band
 
 __all__ = ["BandFit", "band_models", "fit_cube"]
@@ -53,7 +53,7 @@ def band_models(cube, line_list, sigma_instrument, z, groups):
 
     Parameters
     ----------
-    cube : klever.cube.Cube
+    cube : klever.cubes.cube.Cube
     line_list : klever.spectral_lines.LineList
     sigma_instrument : float
         Micrometre.
@@ -98,7 +98,7 @@ def fit_cube(cube, band, settings):
 
     Parameters
     ----------
-    cube : klever.cube.Cube
+    cube : klever.cubes.cube.Cube
     band : BandFit
     settings : dict
         galaxy, band, instrument, z, psf_fwhm, and ``lines`` as in ``config.yaml``.

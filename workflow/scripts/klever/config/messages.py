@@ -2,7 +2,7 @@
 
 import re
 
-from klever.config_schema import NUMBER, closest, is_type, nearest, resolved
+from klever.config.schema import NUMBER, closest, is_type, nearest, resolved
 
 __all__ = ["check", "describe"]
 
@@ -24,12 +24,12 @@ def check(value, schema, label, problems):
     Parameters
     ----------
     value : object
-        Plain values, after `klever.config_schema.complete`.
+        Plain values, after `klever.config.schema.complete`.
     schema : dict
         JSON schema, draft 2020-12.
     label : str
         How messages name the file.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
     """
     from jsonschema import Draft202012Validator

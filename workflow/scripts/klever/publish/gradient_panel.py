@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from klever.figure_style import COLOURS
+from klever.publish.figure_style import COLOURS
 
 __all__ = ["draw_gradient", "draw_legend", "fit_band", "rows_of"]
 

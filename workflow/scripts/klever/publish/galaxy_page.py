@@ -4,10 +4,10 @@ import textwrap
 
 import numpy as np
 
-from klever.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_simulated
-from klever.gradient_panel import draw_gradient, draw_legend, rows_of
 from klever.maps import masked
-from klever.page_frame import Frame
+from klever.publish.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_simulated
+from klever.publish.gradient_panel import draw_gradient, draw_legend, rows_of
+from klever.publish.page_frame import Frame
 
 __all__ = ["draw_page", "gradient_sentence", "state_sentence"]
 
@@ -49,7 +49,7 @@ def gradient_sentence(state, map_state, source_psf):
 
 
 def draw_page(source, metallicity, annuli, gradient, source_psf, properties, settings):
-    """Draw the page; call within `klever.figure_style.paper_style`.
+    """Draw the page; call within `klever.publish.figure_style.paper_style`.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from klever.figure_style import CENTIMETRE, COLOURS, PAGE_WIDTH, stamp_simulated
+from klever.publish.figure_style import CENTIMETRE, COLOURS, PAGE_WIDTH, stamp_simulated
 
 __all__ = ["draw_recovery_figure"]
 

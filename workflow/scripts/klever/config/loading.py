@@ -5,13 +5,13 @@ The Snakefile imports this module at the start of every job, so it needs only ya
 
 from pathlib import Path
 
-from klever.config_files import Files, check_galaxies, check_observations
-from klever.config_lenses import check_images, check_lens_files, read_components, read_lenses
-from klever.config_schema import Problems, check_yaml, load_schema, read_yaml
-from klever.config_settings import CONFIG, check_names, read_settings, value_at
-from klever.config_tables import read_table
+from klever.config.files import Files, check_galaxies, check_observations
+from klever.config.lenses import check_images, check_lens_files, read_components, read_lenses
+from klever.config.schema import Problems, check_yaml, load_schema, read_yaml
+from klever.config.settings import CONFIG, check_names, read_settings, value_at
+from klever.config.survey import Survey
+from klever.config.tables import read_table
 from klever.errors import ConfigError
-from klever.survey import Survey
 
 __all__ = ["Survey", "check_yaml", "load_survey"]
 
@@ -33,7 +33,7 @@ def load_survey(config, directory, resources, schemas):
 
     Returns
     -------
-    klever.survey.Survey
+    klever.config.survey.Survey
 
     Raises
     ------

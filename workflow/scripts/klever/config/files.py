@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from klever.config_schema import closest, nearest
-from klever.survey import matches
+from klever.config.schema import closest, nearest
+from klever.config.survey import matches
 
 __all__ = ["Files", "check_galaxies", "check_observations"]
 
@@ -20,7 +20,7 @@ class Files:
     ----------
     directory : pathlib.Path
         The survey folder, where relative paths start.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
     """
 
@@ -76,13 +76,13 @@ def check_galaxies(rows, label, lenses, problems):
 
     Parameters
     ----------
-    rows : list of klever.config_tables.Row
+    rows : list of klever.config.tables.Row
         The table.
     label : str
         How messages name it.
     lenses : dict or None
         Content of lenses.yaml; None if it could not be read.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
     """
     galaxies, folded = {}, {}
@@ -117,7 +117,7 @@ def check_observations(rows, label, galaxies, instruments, excluded, files):
 
     Parameters
     ----------
-    rows : list of klever.config_tables.Row
+    rows : list of klever.config.tables.Row
         The table.
     label : str
         How messages name it.

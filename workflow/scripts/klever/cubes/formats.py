@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klever.cube import DQ
+from klever.cubes.cube import DQ
 from klever.errors import InputError
 
 __all__ = ["Layers", "find_format", "register"]

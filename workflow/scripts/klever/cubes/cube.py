@@ -10,7 +10,8 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.utils.exceptions import AstropyWarning
 
-from klever import cubeaxes, provenance
+from klever import provenance
+from klever.cubes import axes as cubeaxes
 from klever.errors import InputError
 
 __all__ = ["DQ", "FLUX_UNIT", "Cube"]

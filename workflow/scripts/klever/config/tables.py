@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from klever.config_messages import describe
-from klever.config_schema import NUMBER, nearest
+from klever.config.messages import describe
+from klever.config.schema import NUMBER, nearest
 
 __all__ = ["Row", "read_table"]
 
@@ -48,7 +48,7 @@ def read_table(path, label, schema, problems):
         How messages name it.
     schema : dict
         JSON schema of a row.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
 
     Returns

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from klever.noise import continuum
+from klever.cubes.noise import continuum
 
 __all__ = ["outliers", "sky_line_mask"]
 

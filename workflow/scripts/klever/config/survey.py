@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 
-from klever.config_schema import nearest
+from klever.config.schema import nearest
 from klever.errors import ConfigError
 
 __all__ = ["SIMULATED_FILTERS", "Survey", "merged", "simulated_lens"]
@@ -45,7 +45,7 @@ def simulated_lens(name):
 
 
 class Survey:
-    """A validated survey; made by `klever.config.load_survey`.
+    """A validated survey; made by `klever.config.loading.load_survey`.
 
     Everything returned is a copy of plain dicts, lists, numbers and text with sorted keys, so its ``repr`` changes only
     with its content.

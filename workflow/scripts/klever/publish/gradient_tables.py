@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from klever.errors import InputError
-from klever.latex import escape, latex_table, measurement, ratio_names
+from klever.publish.latex import escape, latex_table, measurement, ratio_names
 
 __all__ = ["gradient_rows", "gradient_table", "gradient_table_latex", "published_gradients"]
 

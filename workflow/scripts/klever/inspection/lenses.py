@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from klever import cubeaxes
+from klever.cubes import axes as cubeaxes
+from klever.cubes.fitsfiles import open_fits, pixels
 from klever.errors import InputError
-from klever.fitsfiles import open_fits, pixels
 
 __all__ = ["deflection_slopes", "inspect_lens", "read_image"]
 
@@ -24,7 +24,7 @@ def read_image(path):
     -------
     data : ndarray of float, shape (ny, nx)
     wcs : astropy.io.fits.Header
-        See `klever.cubeaxes.celestial_header`.
+        See `klever.cubes.axes.celestial_header`.
     header : astropy.io.fits.Header
 
     Raises

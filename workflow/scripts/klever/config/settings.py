@@ -4,9 +4,9 @@ import json
 import math
 from pathlib import Path
 
-from klever.config_messages import check
-from klever.config_schema import complete, nearest, plain, read_yaml
-from klever.survey import merged
+from klever.config.messages import check
+from klever.config.schema import complete, nearest, plain, read_yaml
+from klever.config.survey import merged
 
 __all__ = ["CONFIG", "CalibrationSets", "check_names", "read_settings", "value_at"]
 
@@ -36,7 +36,7 @@ def read_settings(config, schema, resources, problems):
         The schema of config.yaml; line groups and calibrations are added to it.
     resources : pathlib.Path
         The folder ``resources``.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
     """
     groups = (read_yaml(resources / "lines.yaml", "resources/lines.yaml", problems) or {}).get("groups", {})
@@ -162,7 +162,7 @@ def check_names(settings, galaxies, bands, instruments, problems):
         Bands of each galaxy.
     instruments : dict
         Bands of each instrument.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
     """
     overrides = settings["overrides"] if isinstance(settings["overrides"], dict) else {}

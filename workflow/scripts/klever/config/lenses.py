@@ -2,9 +2,9 @@
 
 import re
 
-from klever.config_messages import check
-from klever.config_schema import NUMBER, complete, nearest, read_yaml
-from klever.survey import SIMULATED_FILTERS, matches
+from klever.config.messages import check
+from klever.config.schema import NUMBER, complete, nearest, read_yaml
+from klever.config.survey import SIMULATED_FILTERS, matches
 
 __all__ = ["check_images", "check_lens_files", "read_components", "read_lenses"]
 
@@ -45,7 +45,7 @@ def check_lens_files(lenses, used, label, files, resources):
         Lenses of the galaxies in the run.
     label : str
         How messages name lenses.yaml.
-    files : klever.config_files.Files
+    files : klever.config.files.Files
         Checks the paths.
     resources : pathlib.Path
         The folder ``resources``; its ``simulation/lenses.yaml`` says which lenses can be simulated.
@@ -104,7 +104,7 @@ def check_images(lenses, galaxies, simulated, filters, label, files):
         Entry of the config and ``align.image_filter`` of each galaxy.
     label : str
         How messages name lenses.yaml.
-    files : klever.config_files.Files
+    files : klever.config.files.Files
         Checks the paths.
     """
     for name, entry in lenses.items():
@@ -144,7 +144,7 @@ def read_components(path, label, simulated, problems):
         How messages name observations.tsv, where galaxies are marked as simulated.
     simulated : list of str
         Galaxies to simulate.
-    problems : klever.config_schema.Problems
+    problems : klever.config.schema.Problems
         Receives the messages.
     """
     if not simulated or not path.is_file():

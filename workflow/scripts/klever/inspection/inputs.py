@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from klever import cubeaxes
+from klever.cubes import axes as cubeaxes
+from klever.cubes.readers import read_cube
 from klever.errors import InputError
-from klever.lensinspection import inspect_lens, read_image
-from klever.readers import read_cube
+from klever.inspection.lenses import inspect_lens, read_image
 
 __all__ = ["COLUMNS", "inspect", "inspect_cube", "inspect_image", "inspect_lens", "write_inspection"]
 
-RESOURCES = Path(__file__).resolve().parents[3] / "resources"
+RESOURCES = Path(__file__).resolve().parents[4] / "resources"
 
 # name: (empty value, unit, description)
 COLUMNS = {
@@ -44,7 +44,7 @@ def inspect(inputs, resources=RESOURCES):
     ----------
     inputs : list of dict
         A cube: galaxy, band, instrument, cube, unit, z, optionally ra, dec, extension.  A lens: see
-        `klever.lensinspection.inspect_lens`.  An image: galaxy or name, image, optionally ra, dec.
+        `klever.inspection.lenses.inspect_lens`.  An image: galaxy or name, image, optionally ra, dec.
     resources : pathlib.Path
         Folder of lines.yaml and instruments.yaml.
 

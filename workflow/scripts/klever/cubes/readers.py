@@ -1,19 +1,19 @@
 """Read a cube of any supported format into the canonical form.
 
-`klever.cubeformats` says where a file keeps its layers; all after that, from units to parity, is the same for all.
+`klever.cubes.formats` says where a file keeps its layers; all after that, from units to parity, is the same for all.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from klever import cubeaxes
-from klever.cube import DQ, Cube
-from klever.cubeformats import Layers, find_format, register
+from klever.cubes import axes as cubeaxes
+from klever.cubes.cube import DQ, Cube
+from klever.cubes.fitsfiles import open_fits, pixels
+from klever.cubes.fluxunits import flux_factor
+from klever.cubes.formats import Layers, find_format, register
+from klever.cubes.noise import estimate_error
 from klever.errors import InputError
-from klever.fitsfiles import open_fits, pixels
-from klever.fluxunits import flux_factor
-from klever.noise import estimate_error
 
 __all__ = ["Layers", "read_cube", "register"]
 
@@ -22,8 +22,8 @@ def read_cube(path, unit="header", extension=None, instrument=None, wavelength_r
     """Read a cube of any supported format.
 
     Exact zeros of floating-point data and NaN are missing data; errors that are not positive are no errors.  A cube
-    without errors gets estimated ones (`klever.noise.estimate_error`).  A mirrored field is reversed along x, so that x
-    always increases to the west on a north-up field.
+    without errors gets estimated ones (`klever.cubes.noise.estimate_error`).  A mirrored field is reversed along x, so
+    that x always increases to the west on a north-up field.
 
     Parameters
     ----------

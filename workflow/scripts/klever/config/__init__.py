@@ -1,0 +1,1 @@
+"""The survey's configuration: loading, defaults, checks, and the settings of each galaxy."""

@@ -1,0 +1,1 @@
+"""What ``make check`` finds in the input files."""
