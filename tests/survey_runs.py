@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+UNUSED = (".venv", ".git", ".snakemake", "results", "logs", "__pycache__")
 
 CONFIG = """\
 simulation: {lens_realisations: 10, lens_pixel_scale: 0.4}
@@ -15,6 +16,11 @@ metallicity: {steps: 400, burn_in: 100}
 gradient: {steps: 400, burn_in: 100}
 figures: {dpi: 60}
 """
+
+
+def copy_workflow(target):
+    """Copy this repository without what a run leaves in it, so that a test may edit its code."""
+    return Path(shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*UNUSED)))
 
 
 def snakemake(directory, *arguments, root=ROOT):

@@ -346,3 +346,25 @@ def test_ingest_leaves_nothing_behind_when_the_cube_is_bad(tmp_path):
 def test_ingest_of_an_unknown_band_lists_the_known_ones():
     with pytest.raises(ConfigError, match=r"SINFONI has no band YJ.*SINFONI J"):
         band_range(RESOURCES / "instruments.yaml", "SINFONI", "YJ")
+
+
+@pytest.mark.parametrize(
+    ("own", "verdict"),
+    [
+        ("", ""),
+        ("adu", ""),
+        ("nonsense units", ""),
+        (UNIT, ""),
+        ("erg s-1 cm-2 Angstrom-1", "is taken"),
+        ("K km s-1", None),
+    ],
+)
+def test_header_that_contradicts_the_table_is_said_or_refused(tmp_path, own, verdict):
+    path = tmp_path / "cube.fits"
+    write_kmos(path, FLUX, ERROR, BUNIT=own or None)
+    if verdict is None:
+        with pytest.raises(InputError, match="BUNIT = 'K km s-1', which is not a flux density"):
+            read_cube(path, unit=UNIT)
+    else:
+        said = " ".join(read_cube(path, unit=UNIT).meta["warnings"])
+        assert (verdict in said) if verdict else ("BUNIT" not in said)

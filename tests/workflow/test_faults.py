@@ -67,7 +67,7 @@ def test_a_broken_cube_fails_its_galaxy_only(survey, damage):
     assert (survey / "results/galaxies/sp15/gradient.ecsv").is_file()
     assert not (survey / "results/galaxies/sp1/H/cube.fits").exists()
     status = Table.read(survey / "results/status.ecsv")
-    state = {(row["galaxy"], row["stage"], row["band"]): row["state"] for row in status}
+    state = {(row["galaxy"], row["stage"], row["band"]): row["state"] for row in status.filled("")}
     assert state["sp1", "ingest", "H"] == "failed"
     assert state["sp1", "gradient", ""] == "blocked"
     assert state["sp15", "gradient", ""] in {"done", "unresolved", "not_detected"}

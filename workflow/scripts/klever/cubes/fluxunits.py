@@ -8,7 +8,7 @@ from astropy import units as u
 
 from klever.errors import InputError
 
-__all__ = ["FLUX_UNIT", "flux_factor"]
+__all__ = ["FLUX_UNIT", "contradiction", "flux_factor"]
 
 FLUX_UNIT = "erg s-1 cm-2 um-1"
 _SPEED_OF_LIGHT = 2.99792458e14  # um/s
@@ -51,6 +51,44 @@ def flux_factor(text, wavelength, spaxel_area):
         f"the unit {text!r} is not that of a flux density (it is: {unit.physical_type}); flux-calibrate the cube, or "
         f"give its unit in the column `unit` of observations.tsv, for example '{FLUX_UNIT}'."
     )
+
+
+def contradiction(stated, header, wavelength, spaxel_area):
+    """Compare the unit that the survey's table states with the one in the file's header.
+
+    Parameters
+    ----------
+    stated, header : str
+        Units; an empty `header`, counts, or one that is not understood contradict nothing.
+    wavelength, spaxel_area
+        As for `flux_factor`.
+
+    Returns
+    -------
+    str
+        Empty, or a sentence for a warning: both are flux densities, of different scale.
+
+    Raises
+    ------
+    InputError
+        The header's unit is of another physical quantity (without the file's name).
+    """
+    try:
+        unit = _parse(header) if header else u.dimensionless_unscaled
+    except InputError:
+        return ""
+    if any(base in (u.adu, u.ct, u.electron, u.photon, u.DN) for base in unit.bases) or not unit.bases:
+        return ""
+    try:
+        own = flux_factor(header, wavelength, spaxel_area)
+    except InputError as error:
+        raise InputError(
+            f"its header says BUNIT = {header!r}, which is not a flux density, though the column `unit` of "
+            f"observations.tsv says {stated!r}; this may be the wrong file, else correct its BUNIT."
+        ) from error
+    if np.allclose(own, flux_factor(stated, wavelength, spaxel_area), rtol=1e-3):
+        return ""
+    return f"the header says BUNIT = {header!r}, the column `unit` says {stated!r}, which is taken."
 
 
 def _parse(text):

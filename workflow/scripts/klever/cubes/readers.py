@@ -10,7 +10,7 @@ import numpy as np
 from klever.cubes import axes as cubeaxes
 from klever.cubes.cube import DQ, Cube
 from klever.cubes.fitsfiles import open_fits, pixels
-from klever.cubes.fluxunits import flux_factor
+from klever.cubes.fluxunits import contradiction, flux_factor
 from klever.cubes.formats import Layers, find_format, register
 from klever.cubes.noise import estimate_error
 from klever.errors import InputError
@@ -75,6 +75,7 @@ def _assemble(hdus, layers, unit, path):
     text = _unit_text(header, unit)
     area = cubeaxes.spaxel_scale(wcs) ** 2
     factor = flux_factor(text, wavelength, area)
+    disagreement = "" if unit == "header" else contradiction(unit, _own_unit(header), wavelength, area)
     data = pixels(layers.science, path)
     flux = data.astype(float) * factor
     dq = np.zeros(flux.shape, dtype=np.uint8)
@@ -112,7 +113,7 @@ def _assemble(hdus, layers, unit, path):
         "specsys": header.get("SPECSYS", hdus[0].header.get("SPECSYS")),
         "mirrored": cubeaxes.is_mirrored(wcs),
         "notes": notes,
-        "warnings": [],
+        "warnings": [disagreement] if disagreement else [],
     }
     if meta["mirrored"]:
         meta["warnings"].append(
@@ -141,10 +142,14 @@ def _error(layers, factor, flux, path):
     return values * factor
 
 
+def _own_unit(header):
+    return str(header.get("BUNIT", "")).strip()
+
+
 def _unit_text(header, unit):
     if unit != "header":
         return unit
-    text = str(header.get("BUNIT", "")).strip()
+    text = _own_unit(header)
     if not text:
         raise InputError(
             "the header has no BUNIT; give the unit of the data in the column `unit` of observations.tsv, for example "
