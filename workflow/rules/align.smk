@@ -1,16 +1,11 @@
 # All bands of a galaxy on one grid, registered on the HST image.
-def reference_image(wildcards):
-    image = SURVEY.image(wildcards.galaxy)
-    return [image] if image else []
-
-
 rule align:
     input:
-        linemaps=per_band(BAND + "linemaps.fits"),
+        linemaps=per_band("results/galaxies/{galaxy}/{band}/linemaps.fits"),
         images=reference_image,
     output:
-        aligned=GALAXY + "aligned.fits",
-        operators=GALAXY + "align_operators.npz",
+        aligned="results/galaxies/{galaxy}/aligned.fits",
+        operators="results/galaxies/{galaxy}/align_operators.npz",
     log:
         "logs/align/{galaxy}.log",
     conda:

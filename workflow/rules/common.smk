@@ -19,9 +19,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 GALAXIES = SURVEY.galaxies
-GALAXY = "results/galaxies/{galaxy}/"
-BAND = "results/galaxies/{galaxy}/{band}/"
-FIGURES = SURVEY.survey_settings("figures")["figures"]
+SIMULATED = [galaxy for galaxy in GALAXIES if SURVEY.simulated(galaxy)]
 
 
 wildcard_constraints:
@@ -42,11 +40,7 @@ def galaxy_settings(rule, galaxy, *sections):
 
 def band_settings(rule, galaxy, band, *sections):
     """Parameters of a step on one band of one galaxy."""
-    return (
-        galaxy_settings(rule, galaxy, *sections)
-        | {"band": band}
-        | SURVEY.observation(galaxy, band)
-    )
+    return galaxy_settings(rule, galaxy, *sections) | {"band": band} | SURVEY.observation(galaxy, band)
 
 
 def bands_settings(rule, galaxy, *sections):
@@ -62,6 +56,73 @@ def bands_settings(rule, galaxy, *sections):
 def per_band(pattern):
     """Input function: `pattern` for each band of the galaxy."""
     return lambda wildcards: [
-        pattern.format(galaxy=wildcards.galaxy, band=band)
-        for band in SURVEY.bands(wildcards.galaxy)
+        pattern.format(galaxy=wildcards.galaxy, band=band) for band in SURVEY.bands(wildcards.galaxy)
     ]
+
+
+def simulation_settings(galaxy, *names):
+    """What the simulated galaxy is made of, and these settings of the simulation."""
+    settings = SURVEY.settings(galaxy, "simulation")["simulation"]
+    return {
+        "components": SURVEY.simulated_components(galaxy),
+        **{name: settings[name] for name in names},
+    }
+
+
+def lens_simulation(wildcards):
+    return {
+        "code": code_digest(SCRIPTS / "simulate_lens.py"),
+        "lens": wildcards.lens,
+        **SURVEY.survey_settings("simulation"),
+    }
+
+
+def raw_cube(wildcards):
+    return SURVEY.observation(wildcards.galaxy, wildcards.band)[
+        "cube"
+    ] or "results/simulated/cubes/{galaxy}/{band}.fits".format(**wildcards)
+
+
+def reference_image(wildcards):
+    image = SURVEY.image(wildcards.galaxy)
+    return [image] if image else []
+
+
+def lens_map(kind):
+    """Input function: the map of this kind of the galaxy's lens model, no file for an unlensed galaxy."""
+
+    def paths(wildcards):
+        path = SURVEY.lens(wildcards.galaxy).get(kind)
+        return [path] if path else []
+
+    return paths
+
+
+def simulated_bands(pattern):
+    """The file `pattern` of every simulated galaxy and band."""
+    return [pattern.format(galaxy=galaxy, band=band) for galaxy in SIMULATED for band in SURVEY.bands(galaxy)]
+
+
+def survey_settings(rule, **more):
+    """Parameters of a step on the whole survey."""
+    return {
+        "code": code_digest(SCRIPTS / f"{rule}.py"),
+        "simulated": bool(SIMULATED),
+        **SURVEY.survey_settings("figures"),
+        **more,
+    }
+
+
+def report_run(failed):
+    """Write results/status.ecsv; print what failed, or how well the truth was recovered."""
+    from klever.publish.status import collect_status, format_failures, write_status
+
+    observations = [(galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)]
+    lenses = {galaxy: SURVEY.lens(galaxy)["name"] for galaxy in GALAXIES}
+    started = [str(log) for log in Path("logs").glob("*/*.log")] if failed else []
+    status = collect_status("results", observations, "logs", failed=started, lenses=lenses)
+    write_status(status, "results/status.ecsv")
+    if failed:
+        print(format_failures(status), file=sys.stderr)
+    elif SIMULATED and Path("logs/recovery.log").is_file():
+        print(Path("logs/recovery.log").read_text(), file=sys.stderr)

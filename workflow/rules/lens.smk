@@ -1,23 +1,13 @@
 # Deflection, convergence and shear at the galaxy's redshift, on the aligned grid.
-def lens_map(kind):
-    """Input function: the map of this kind of the galaxy's lens model, no file for an unlensed galaxy."""
-
-    def paths(wildcards):
-        path = SURVEY.lens(wildcards.galaxy).get(kind)
-        return [path] if path else []
-
-    return paths
-
-
 rule lens:
     input:
-        aligned=GALAXY + "aligned.fits",
+        aligned="results/galaxies/{galaxy}/aligned.fits",
         x_deflection=lens_map("x_deflection"),
         y_deflection=lens_map("y_deflection"),
         kappa=lens_map("kappa"),
         gamma=lens_map("gamma"),
     output:
-        lens=GALAXY + "lens.fits",
+        lens="results/galaxies/{galaxy}/lens.fits",
     log:
         "logs/lens/{galaxy}.log",
     conda:
@@ -26,9 +16,7 @@ rule lens:
         mem_mb=1500,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "lens", wildcards.galaxy, "cosmology"
-        )
+        settings=lambda wildcards: galaxy_settings("lens", wildcards.galaxy, "cosmology")
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},
     script:
         "../scripts/lens.py"

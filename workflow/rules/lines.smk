@@ -1,13 +1,13 @@
 # Emission-line maps and the integrated spectrum of each band.
 rule lines:
     input:
-        cube=BAND + "cube.fits",
+        cube="results/galaxies/{galaxy}/{band}/cube.fits",
         line_list=RESOURCES / "lines.yaml",
         instruments=RESOURCES / "instruments.yaml",
     output:
-        linemaps=BAND + "linemaps.fits",
-        spectrum=BAND + "spectrum.ecsv",
-        lines=BAND + "lines.ecsv",
+        linemaps="results/galaxies/{galaxy}/{band}/linemaps.fits",
+        spectrum="results/galaxies/{galaxy}/{band}/spectrum.ecsv",
+        lines="results/galaxies/{galaxy}/{band}/lines.ecsv",
     log:
         "logs/lines/{galaxy}_{band}.log",
     benchmark:
@@ -18,8 +18,6 @@ rule lines:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda wildcards: band_settings(
-            "lines", wildcards.galaxy, wildcards.band, "lines"
-        ),
+        settings=lambda wildcards: band_settings("lines", wildcards.galaxy, wildcards.band, "lines"),
     script:
         "../scripts/lines.py"

@@ -1,10 +1,10 @@
 # Metallicity: global, map, annuli, gradients.
 rule global_metallicity:
     input:
-        lines=per_band(BAND + "lines.ecsv"),
+        lines=per_band("results/galaxies/{galaxy}/{band}/lines.ecsv"),
         calibrations=RESOURCES / "calibrations.json",
     output:
-        properties=GALAXY + "properties.ecsv",
+        properties="results/galaxies/{galaxy}/properties.ecsv",
     log:
         "logs/global_metallicity/{galaxy}.log",
     conda:
@@ -13,21 +13,19 @@ rule global_metallicity:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "global_metallicity", wildcards.galaxy, "metallicity", "dust"
-        ),
+        settings=lambda wildcards: galaxy_settings("global_metallicity", wildcards.galaxy, "metallicity", "dust"),
     script:
         "../scripts/global_metallicity.py"
 
 
 rule metallicity_map:
     input:
-        source=GALAXY + "source.fits",
-        source_psf=GALAXY + "source_psf.ecsv",
-        properties=GALAXY + "properties.ecsv",
+        source="results/galaxies/{galaxy}/source.fits",
+        source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
+        properties="results/galaxies/{galaxy}/properties.ecsv",
         calibrations=RESOURCES / "calibrations.json",
     output:
-        metallicity=GALAXY + "metallicity.fits",
+        metallicity="results/galaxies/{galaxy}/metallicity.fits",
     log:
         "logs/metallicity_map/{galaxy}.log",
     conda:
@@ -36,20 +34,18 @@ rule metallicity_map:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "metallicity_map", wildcards.galaxy, "metallicity", "dust"
-        ),
+        settings=lambda wildcards: galaxy_settings("metallicity_map", wildcards.galaxy, "metallicity", "dust"),
     script:
         "../scripts/metallicity_map.py"
 
 
 rule annuli:
     input:
-        source=GALAXY + "source.fits",
-        source_psf=GALAXY + "source_psf.ecsv",
-        metallicity=GALAXY + "metallicity.fits",
+        source="results/galaxies/{galaxy}/source.fits",
+        source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
+        metallicity="results/galaxies/{galaxy}/metallicity.fits",
     output:
-        annuli=GALAXY + "annuli.ecsv",
+        annuli="results/galaxies/{galaxy}/annuli.ecsv",
     log:
         "logs/annuli/{galaxy}.log",
     conda:
@@ -58,20 +54,18 @@ rule annuli:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "annuli", wildcards.galaxy, "gradient"
-        ),
+        settings=lambda wildcards: galaxy_settings("annuli", wildcards.galaxy, "gradient"),
     script:
         "../scripts/annuli.py"
 
 
 rule gradient:
     input:
-        annuli=GALAXY + "annuli.ecsv",
-        source_psf=GALAXY + "source_psf.ecsv",
-        properties=GALAXY + "properties.ecsv",
+        annuli="results/galaxies/{galaxy}/annuli.ecsv",
+        source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
+        properties="results/galaxies/{galaxy}/properties.ecsv",
     output:
-        gradient=GALAXY + "gradient.ecsv",
+        gradient="results/galaxies/{galaxy}/gradient.ecsv",
     log:
         "logs/gradient/{galaxy}.log",
     conda:
@@ -80,8 +74,6 @@ rule gradient:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "gradient", wildcards.galaxy, "gradient"
-        ),
+        settings=lambda wildcards: galaxy_settings("gradient", wildcards.galaxy, "gradient"),
     script:
         "../scripts/gradient.py"

@@ -1,42 +1,22 @@
 # What a person looks at: a page per galaxy, the tables, the recovery of the truth, and the state of the run.
-SIMULATED = [galaxy for galaxy in GALAXIES if SURVEY.simulated(galaxy)]
-
-
-def simulated_bands(pattern):
-    """The file `pattern` of every simulated galaxy and band."""
-    return [
-        pattern.format(galaxy=galaxy, band=band)
-        for galaxy in SIMULATED
-        for band in SURVEY.bands(galaxy)
-    ]
-
-
-def survey_settings(rule, **more):
-    """Parameters of a step on the whole survey."""
-    return {
-        "code": code_digest(SCRIPTS / f"{rule}.py"),
-        "simulated": bool(SIMULATED),
-        **SURVEY.survey_settings("figures"),
-        **more,
-    }
 
 
 rule galaxy_page:
     input:
-        source=GALAXY + "source.fits",
-        metallicity=GALAXY + "metallicity.fits",
-        annuli=GALAXY + "annuli.ecsv",
-        gradient=GALAXY + "gradient.ecsv",
-        source_psf=GALAXY + "source_psf.ecsv",
-        properties=GALAXY + "properties.ecsv",
+        source="results/galaxies/{galaxy}/source.fits",
+        metallicity="results/galaxies/{galaxy}/metallicity.fits",
+        annuli="results/galaxies/{galaxy}/annuli.ecsv",
+        gradient="results/galaxies/{galaxy}/gradient.ecsv",
+        source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
+        properties="results/galaxies/{galaxy}/properties.ecsv",
     output:
         pdf=report(
-            GALAXY + "summary.pdf",
+            "results/galaxies/{galaxy}/summary.pdf",
             caption="../report/galaxy_page.rst",
             category="Galaxies",
             labels={"galaxy": "{galaxy}"},
         ),
-        png=GALAXY + "summary.png",
+        png="results/galaxies/{galaxy}/summary.png",
     log:
         "logs/galaxy_page/{galaxy}.log",
     conda:
@@ -45,9 +25,7 @@ rule galaxy_page:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "galaxy_page", wildcards.galaxy, "figures"
-        )
+        settings=lambda wildcards: galaxy_settings("galaxy_page", wildcards.galaxy, "figures")
         | {"simulated": SURVEY.simulated(wildcards.galaxy)},
     script:
         "../scripts/galaxy_page.py"
@@ -55,7 +33,7 @@ rule galaxy_page:
 
 rule gradient_tables:
     input:
-        gradients=expand(GALAXY + "gradient.ecsv", galaxy=GALAXIES),
+        gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=GALAXIES),
         published_elliptical=RESOURCES / "published/table4_gradients_elliptical.csv",
         published_circular=RESOURCES / "published/tableA1_gradients_circular.csv",
     output:
@@ -89,12 +67,12 @@ rule gradient_tables:
 
 rule recovery:
     input:
-        truths=expand(SIMULATED_GALAXY + "truth.ecsv", galaxy=SIMULATED),
-        cube_truths=simulated_bands(SIMULATED_CUBE + "_truth.fits"),
-        lines=simulated_bands(BAND + "lines.ecsv"),
-        magnifications=expand(GALAXY + "magnification.ecsv", galaxy=SIMULATED),
-        properties=expand(GALAXY + "properties.ecsv", galaxy=SIMULATED),
-        gradients=expand(GALAXY + "gradient.ecsv", galaxy=SIMULATED),
+        truths=expand("results/simulated/galaxies/{galaxy}/truth.ecsv", galaxy=SIMULATED),
+        cube_truths=simulated_bands("results/simulated/cubes/{galaxy}/{band}_truth.fits"),
+        lines=simulated_bands("results/galaxies/{galaxy}/{band}/lines.ecsv"),
+        magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=SIMULATED),
+        properties=expand("results/galaxies/{galaxy}/properties.ecsv", galaxy=SIMULATED),
+        gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=SIMULATED),
         instruments=RESOURCES / "instruments.yaml",
     output:
         recovery=report(
@@ -142,8 +120,8 @@ rule recovery_figure:
 
 rule galaxies:
     input:
-        expand(GALAXY + "summary.png", galaxy=GALAXIES),
-        expand(GALAXY + "magnification.ecsv", galaxy=GALAXIES),
+        expand("results/galaxies/{galaxy}/summary.png", galaxy=GALAXIES),
+        expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
 
 
 rule tables:
@@ -155,22 +133,3 @@ rule tables:
 rule recovery_products:
     input:
         ["results/recovery.ecsv", "results/figures/recovery.png"] if SIMULATED else [],
-
-
-def report_run(failed):
-    """Write results/status.ecsv; print what failed, or how well the truth was recovered."""
-    from klever.publish.status import collect_status, format_failures, write_status
-
-    observations = [
-        (galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)
-    ]
-    lenses = {galaxy: SURVEY.lens(galaxy)["name"] for galaxy in GALAXIES}
-    started = [str(log) for log in Path("logs").glob("*/*.log")] if failed else []
-    status = collect_status(
-        "results", observations, "logs", failed=started, lenses=lenses
-    )
-    write_status(status, "results/status.ecsv")
-    if failed:
-        print(format_failures(status), file=sys.stderr)
-    elif SIMULATED and Path("logs/recovery.log").is_file():
-        print(Path("logs/recovery.log").read_text(), file=sys.stderr)

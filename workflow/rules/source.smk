@@ -1,14 +1,14 @@
 # The source plane: reconstructed maps, the PSF there, and the magnification.
 rule source:
     input:
-        aligned=GALAXY + "aligned.fits",
-        operators=GALAXY + "align_operators.npz",
-        linemaps=per_band(BAND + "linemaps.fits"),
-        lens=GALAXY + "lens.fits",
+        aligned="results/galaxies/{galaxy}/aligned.fits",
+        operators="results/galaxies/{galaxy}/align_operators.npz",
+        linemaps=per_band("results/galaxies/{galaxy}/{band}/linemaps.fits"),
+        lens="results/galaxies/{galaxy}/lens.fits",
     output:
-        source=GALAXY + "source.fits",
-        source_operator=GALAXY + "source_operator.npz",
-        source_psf=GALAXY + "source_psf.ecsv",
+        source="results/galaxies/{galaxy}/source.fits",
+        source_operator="results/galaxies/{galaxy}/source_operator.npz",
+        source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
     log:
         "logs/source/{galaxy}.log",
     benchmark:
@@ -19,21 +19,19 @@ rule source:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda wildcards: bands_settings(
-            "source", wildcards.galaxy, "source", "lines", "cosmology"
-        ),
+        settings=lambda wildcards: bands_settings("source", wildcards.galaxy, "source", "lines", "cosmology"),
     script:
         "../scripts/source.py"
 
 
 rule magnification:
     input:
-        aligned=GALAXY + "aligned.fits",
-        source=GALAXY + "source.fits",
-        lens=GALAXY + "lens.fits",
+        aligned="results/galaxies/{galaxy}/aligned.fits",
+        source="results/galaxies/{galaxy}/source.fits",
+        lens="results/galaxies/{galaxy}/lens.fits",
         realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy),
     output:
-        magnification=GALAXY + "magnification.ecsv",
+        magnification="results/galaxies/{galaxy}/magnification.ecsv",
     log:
         "logs/magnification/{galaxy}.log",
     conda:
@@ -42,9 +40,7 @@ rule magnification:
         mem_mb=1500,
         runtime=20,
     params:
-        settings=lambda wildcards: galaxy_settings(
-            "magnification", wildcards.galaxy, "lens", "cosmology"
-        )
+        settings=lambda wildcards: galaxy_settings("magnification", wildcards.galaxy, "lens", "cosmology")
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},
     script:
         "../scripts/magnification.py"
