@@ -8,6 +8,8 @@ rule ingest:
         cube="results/galaxies/{galaxy}/{band}/cube.fits",
     log:
         "logs/ingest/{galaxy}_{band}.log",
+    benchmark:
+        "results/benchmarks/ingest/{galaxy}_{band}.tsv"
     conda:
         "../../envs/ingest.yaml"
     resources:

@@ -74,6 +74,8 @@ rule simulate_cube:
         truth="results/simulated/cubes/{galaxy}/{band}_truth.fits",
     log:
         "logs/simulate_cube/{galaxy}_{band}.log",
+    benchmark:
+        "results/benchmarks/simulate_cube/{galaxy}_{band}.tsv"
     conda:
         "../../envs/simulate_cube.yaml"
     resources:
