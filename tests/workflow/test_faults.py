@@ -64,6 +64,7 @@ def test_a_broken_cube_fails_its_galaxy_only(survey, damage):
     assert "broken.fits" in sentence
     assert "Traceback" not in log, log
     assert sentence.removeprefix("ERROR: ") in done.stdout
+    assert "snakemake --config 'exclude=[sp1]'" in done.stdout
     assert (survey / "results/galaxies/sp15/gradient.ecsv").is_file()
     assert not (survey / "results/galaxies/sp1/H/cube.fits").exists()
     status = Table.read(survey / "results/status.ecsv")

@@ -124,5 +124,12 @@ def report_run(failed):
     write_status(status, "results/status.ecsv")
     if failed:
         print(format_failures(status), file=sys.stderr)
+        broken = sorted({row["galaxy"] for row in status if row["state"] == "failed"})
+        if broken:
+            print(
+                "The survey's tables wait for all its galaxies; mend the input, or leave out what failed with\n"
+                f"  snakemake --config 'exclude=[{','.join(broken)}]'",
+                file=sys.stderr,
+            )
     elif SIMULATED and Path("logs/recovery.log").is_file():
         print(Path("logs/recovery.log").read_text(), file=sys.stderr)
