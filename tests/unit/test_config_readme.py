@@ -78,5 +78,5 @@ def test_examples_load(survey, monkeypatch):
 
 def test_quoted_messages_are_real(survey):
     survey.config = {"lines": {"smoothing_fhwm": 0.4}}
-    (survey.directory / "cubes/sp2_H.fits").unlink()
+    survey.replace("observations.tsv", "SINFONI", "SINFONY")
     assert blocks()[0].splitlines() == survey.problems()

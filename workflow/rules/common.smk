@@ -78,9 +78,11 @@ def lens_simulation(wildcards):
 
 
 def raw_cube(wildcards):
-    return SURVEY.observation(wildcards.galaxy, wildcards.band)[
-        "cube"
-    ] or "results/simulated/cubes/{galaxy}/{band}.fits".format(**wildcards)
+    """The cube as it came; no file if the one named is not there, so that only its galaxy fails."""
+    cube = SURVEY.observation(wildcards.galaxy, wildcards.band)["cube"]
+    if cube is None:
+        return "results/simulated/cubes/{galaxy}/{band}.fits".format(**wildcards)
+    return cube if Path(cube).is_file() else []
 
 
 def reference_image(wildcards):

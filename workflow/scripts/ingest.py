@@ -9,7 +9,7 @@ from klever.cubes import skylines
 from klever.cubes.cube import DQ
 from klever.cubes.noise import noise_scale
 from klever.cubes.readers import read_cube
-from klever.errors import ConfigError
+from klever.errors import ConfigError, InputError
 
 logger = logging.getLogger("klever")
 
@@ -29,7 +29,7 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
         Canonical cube to write, see `klever.cubes.cube.Cube`.
     settings : dict
         galaxy, band, instrument, unit, z, ra, dec, psf_fwhm, ``ingest`` (sky_line_threshold, outlier_sigma), and
-        optionally extension.
+        optionally extension; cube, the configured path, for the message if `raw` is empty.
 
     Raises
     ------
@@ -39,6 +39,11 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
         No such band for the instrument.
     """
     wavelength_range = band_range(instruments, settings["instrument"], settings["band"])
+    if not raw:
+        raise InputError(
+            f"the cube {settings['cube']} does not exist; correct its path in observations.tsv (relative paths start "
+            "at the survey folder), or bring the file there."
+        )
     product = read_cube(
         raw, settings["unit"], settings.get("extension"), settings["instrument"], wavelength_range
     )  # fmt: skip

@@ -56,6 +56,18 @@ class Files:
         self.problems.add(label, entry, f"{what} {found} {reason} ({_WHERE}){hint}")
         return None
 
+    def cube(self, path, label, entry):
+        """Return the expanded path of a cube.
+
+        A cube that does not exist is not refused here: its galaxy fails when it is read, and the others are measured.
+        """
+        found = self.expanded(path, label, entry)
+        if found is None or (self.directory / found).is_file():
+            return found
+        if (self.directory / found).exists() or closest(path, ["simulated"]):
+            return self.existing(path, label, entry, "cube")
+        return found
+
     def existing_set(self, pattern, label, entry):
         """Return a pattern that must match files; None, and a message, if it matches none."""
         found = self.expanded(pattern, label, entry)
@@ -147,7 +159,7 @@ def check_observations(rows, label, galaxies, instruments, excluded, files):
         if not row.good("cube") or cube == "simulated":
             entry["cube"] = None
         elif name not in excluded:
-            entry["cube"] = files.existing(cube, label, f"{row.where}: cube", "cube") or cube
+            entry["cube"] = files.cube(cube, label, f"{row.where}: cube") or cube
         observations.setdefault(name, {})[band] = entry
     return observations
 
