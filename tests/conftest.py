@@ -1,9 +1,15 @@
 """A small simulated survey, run once per test session, that tests read, or copy and disturb."""
 
+import os
 import shutil
 
 import pytest
+from hypothesis import settings
 from survey_runs import snakemake, write_survey
+
+settings.register_profile("repeatable", derandomize=True, database=None)
+if os.environ.get("CI"):
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

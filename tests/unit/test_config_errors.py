@@ -173,6 +173,7 @@ TABLES = [
     ("observations.tsv", "1e-20 erg", "0 erg", "line 4, sp2 H: unit: ", ""),
     ("observations.tsv", "1e-20 erg", "10^-20 erg", "line 4, sp2 H: unit: ", "did you mean"),
     ("observations.tsv", "cubes/sp2_H.fits", "cubes", "line 4, sp2 H: cube: cube cubes is not a file", ""),
+    ("observations.tsv", "cubes/sp2_H.fits", "x" * 5000, "line 4, sp2 H: cube: cube xxx", "no path that can be opened"),
     ("observations.tsv", "cubes/sp2_H.fits", "Simulate", "line 4, sp2 H: cube: cube Simulate does not exist",
      "; did you mean simulated?"),
     ("lenses.yaml", "z_lens", "z_lense", "ms2137.z_lense: unknown key; did you mean ms2137.z_lens?", ""),
@@ -335,6 +336,11 @@ def test_random_bytes(folder, name, content):
         folder.write(other, text)
     folder.write(name, content)
     attempt(folder)
+
+
+def test_lenses_file_that_is_null_is_empty(survey):
+    survey.write("lenses.yaml", "~")
+    assert any("there is no lens 'ms2137'" in problem for problem in survey.problems())
 
 
 @settings(max_examples=60, deadline=None)

@@ -42,31 +42,27 @@ class Files:
             return path
 
     def existing(self, path, label, entry, what):
-        """Return the expanded path of a file that must exist; None, and a message, if it does not."""
+        """Return the expanded path of a file that must exist; None, and a message, if it does not.
+
+        A cube may be absent: its galaxy fails when it is read, and the others are measured.
+        """
         found = self.expanded(path, label, entry)
         if found is None:
             return None
+        hint = "; did you mean simulated?" if what == "cube" and closest(path, ["simulated"]) else ""
         try:
             if (self.directory / found).is_file():
                 return found
-            reason = "is not a file" if (self.directory / found).exists() else "does not exist"
+            if (self.directory / found).exists():
+                reason = "is not a file"
+            elif what == "cube" and not hint:
+                return found
+            else:
+                reason = "does not exist"
         except (OSError, ValueError):
             reason = "is no path that can be opened"
-        hint = "; did you mean simulated?" if what == "cube" and closest(path, ["simulated"]) else ""
         self.problems.add(label, entry, f"{what} {found} {reason} ({_WHERE}){hint}")
         return None
-
-    def cube(self, path, label, entry):
-        """Return the expanded path of a cube.
-
-        A cube that does not exist is not refused here: its galaxy fails when it is read, and the others are measured.
-        """
-        found = self.expanded(path, label, entry)
-        if found is None or (self.directory / found).is_file():
-            return found
-        if (self.directory / found).exists() or closest(path, ["simulated"]):
-            return self.existing(path, label, entry, "cube")
-        return found
 
     def existing_set(self, pattern, label, entry):
         """Return a pattern that must match files; None, and a message, if it matches none."""
@@ -159,7 +155,7 @@ def check_observations(rows, label, galaxies, instruments, excluded, files):
         if not row.good("cube") or cube == "simulated":
             entry["cube"] = None
         elif name not in excluded:
-            entry["cube"] = files.cube(cube, label, f"{row.where}: cube") or cube
+            entry["cube"] = files.existing(cube, label, f"{row.where}: cube", "cube") or cube
         observations.setdefault(name, {})[band] = entry
     return observations
 

@@ -96,7 +96,8 @@ def read_yaml(path, label, problems):
         if node is None:
             return {}
         _find_duplicates(node, "", label, problems, set())
-        return plain(loader.construct_document(node), label, problems)
+        document = loader.construct_document(node)
+        return {} if document is None else plain(document, label, problems)  # a lone `~` is as empty as no text
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else ""
