@@ -9,7 +9,7 @@ __all__ = ["BATCH", "Search"]
 
 BATCH = 384  # spaxels: keeps the working arrays in the cache
 _ITERATIONS = 40
-_TOLERANCE = 1e-4  # of chi2, in the predicted decrease of the next step
+_TOLERANCE = 1e-3  # of chi2, in the predicted decrease of a step: that step is the last
 _STEP_LIMIT = 0.5  # of the range of a parameter, per step
 
 
@@ -102,6 +102,7 @@ class Search:
             step = np.clip(step, -reach, reach)
             trial = np.clip(position[:, active] + step, self.low[:, None], self.high[:, None])
             moved = predicted > _TOLERANCE
+            position[:, active[~moved]] = trial[:, ~moved]
             if not moved.any():
                 break
             active, trial = active[moved], trial[:, moved]

@@ -9,17 +9,14 @@ spaxels.
 import numpy as np
 
 from klever.errors import ConfigError
-from klever.linefit import linalg
-from klever.linefit.normal import local_profiles, sandwich
 from klever.linefit.result import FitResult
-from klever.linefit.search import BATCH, Search
-from klever.linefit.window import prepare
+from klever.linefit.search import Search
 from klever.maps import Flag
 
 __all__ = ["fit_spectra", "search_velocity"]
 
 _SPIKE_SIGMA = 8.0
-_SPIKE_PEAK = 0.3  # of the model's peak
+_RESIDUAL_SIGMA = 5.0  # chi2 in the lines' cores above its expectation, in units of its standard deviation
 _CORE_SIGMAS = 3.0
 _NEGATIVE_SNR = -5.0
 _ABSORPTION_GAIN = 36.0  # a main line in absorption that explains this much more chi2 than any emission: not fitted
@@ -35,6 +32,7 @@ def fit_spectra(
     minimum_coverage=0.5,
     prior_velocity=None,
     prior_width=100.0,
+    engine="compiled",
 ):
     """Fit one group of lines to many spectra.
 
@@ -56,6 +54,8 @@ def fit_spectra(
         of their chi2 gain.  The fit that follows is free.
     prior_width : float
         km/s.
+    engine : {"compiled", "numpy"}
+        The same algorithm twice.
 
     Returns
     -------
@@ -86,108 +86,45 @@ def fit_spectra(
             f"flux {flux.shape} and error {error.shape} must both be (n, {len(wavelength)}), n_channels at least 5."
         )
     search = Search(model, velocity_range, (low, high))
-    fit = _fit_once(search, wavelength, flux, error, prior_velocity, prior_width)
-    excess = np.sqrt(max(1.0, _median(fit["reduced"][fit["fittable"]])))
+    fit_once = _engine(engine).fit_once
+    fit = fit_once(search, wavelength, flux, error, prior_velocity, prior_width)
+    # rounded, so that one spectrum does not change the others through the median
+    excess = np.round(np.sqrt(max(1.0, _median(fit["reduced"][fit["fittable"]]))), 1)
     struck = _unreachable(fit, excess)
     again = np.flatnonzero(struck.any(axis=1))
     if again.size:
         prior = None if prior_velocity is None else prior_velocity[again]
-        second = _fit_once(search, wavelength, flux[again], error[again], prior, prior_width, struck[again])
+        second = fit_once(search, wavelength, flux[again], error[again], prior, prior_width, struck[again])
         second["spikes"] |= struck[again].T
         for key, value in second.items():
             fit[key][..., again] = value
-    return _finish(search, wavelength, fit, minimum_coverage, _unreachable(fit, excess).any(axis=1))
+    return _finish(search, wavelength, fit, minimum_coverage, excess, _unreachable(fit, excess).any(axis=1))
 
 
-def search_velocity(model, wavelength, flux, error, velocity_range=600.0, dispersion_range=(20.0, 300.0)):
+def search_velocity(
+    model, wavelength, flux, error, velocity_range=600.0, dispersion_range=(20.0, 300.0), engine="compiled"
+):
     """Return the best velocity of a coarse grid (km/s) and its decrease of chi2; arguments as for `fit_spectra`."""
     search = Search(model, velocity_range, dispersion_range)
-    window, _ = prepare(np.asarray(wavelength, float), flux, error, search.padding(wavelength))
-    velocity, _, gain, _ = search.starts(window, None, 1.0)
-    return velocity, np.where(window.fittable, gain, 0.0)
+    return _engine(engine).search_starts(search, np.asarray(wavelength, float), flux, error)
 
 
-def _fit_once(search, wavelength, flux, error, prior, prior_width, excluded=None):
-    """Search, refine, and collect everything, in physical units, with spaxels along the last axis."""
-    window, spikes = prepare(wavelength, flux, error, search.padding(wavelength), excluded)
-    velocity, dispersion, _, absorption = search.starts(window, prior, prior_width)
-    position = search.refine(window, np.array([velocity, dispersion]))
-    n_spaxels = len(flux)
-    n_lines, n_columns = search.ties.shape
-    out = {
-        "position": position, "covariance": np.empty((n_lines, n_lines, n_spaxels)),
-        "spread": np.empty((2, n_spaxels)), "flux": np.empty((n_lines, n_spaxels)),
-        "continuum": np.empty((2, n_spaxels)), "chi2": np.empty(n_spaxels), "gain": np.empty(n_spaxels),
-        "coverage": np.empty((n_lines, n_spaxels)), "on_ratio": np.empty(n_spaxels, bool),
-        "residual": np.empty((flux.shape[1], n_spaxels)), "peak": np.empty(n_spaxels),
-        "absorption": absorption, "spikes": spikes.T.copy(),
-        "fittable": window.fittable & (window.n_valid > n_columns + 4),
-    }  # fmt: skip
-    for begin in range(0, n_spaxels, BATCH):
-        rows = np.arange(begin, min(begin + BATCH, n_spaxels))
-        _collect(search, window, rows, out)
-    out["dof"] = np.maximum(window.n_valid - n_columns - 4, 1)
-    out["reduced"] = out["chi2"] / out["dof"]
-    return out
-
-
-def _collect(search, window, rows, out):
-    position, ties, size = out["position"][:, rows], search.ties, search.ties.shape[1] + 2
-    now = search.evaluate(window, rows, position)
-    amplitude = ties @ now.amplitude[: size - 2]
-    joint = now.joint
-    at_bound = (position <= search.low[:, None]) | (position >= search.high[:, None])
-    for p in range(2):
-        # a parameter held at its bound is no free parameter: it leaves the covariance
-        joint[size + p, :, at_bound[p]] = 0.0
-        joint[:, size + p, at_bound[p]] = 0.0
-    inverse = linalg.inverse(linalg.cholesky(joint))
-    unit = window.unit[rows]
-    scale = unit * window.step
-    # the covariance of normalised data: their errors are 1/sqrt(weight), so the inverse is in normalised units already
-    covariance = sandwich(ties.T, inverse[: size - 2, : size - 2])
-    out["covariance"][:, :, rows] = covariance * scale**2
-    out["flux"][:, rows] = amplitude * scale
-    out["spread"][:, rows] = np.sqrt(np.maximum(np.array([inverse[size, size], inverse[size + 1, size + 1]]), 0.0))
-    offset = window.continuum[:, rows] + now.amplitude[size - 2 :]
-    out["continuum"][0, rows], out["continuum"][1, rows] = offset[0] * unit, offset[1] * unit / window.half_range
-    out["on_ratio"][rows] = now.on_ratio_bound
-
-    local = local_profiles(window, search.model, position[0], position[1])
-    length = local.kinds.shape[3]
-    residual = window.flux[rows] - now.amplitude[size - 2][:, None] - now.amplitude[size - 1][:, None] * window.x
-    coverage = []
-    peak = np.zeros(len(rows))
-    index = np.arange(len(rows))[:, None]
-    for i in range(len(ties)):
-        channels = local.start[i][:, None] + np.arange(length)
-        profile = local.kinds[0, i]
-        residual[index, channels] -= amplitude[i][:, None] * profile
-        peak = np.maximum(peak, np.abs(amplitude[i]) * profile.max(axis=1))
-        seen = (profile * (window.weight[rows[:, None], channels] > 0)).sum(axis=1)
-        coverage.append(seen / profile.sum(axis=1))
-    share = ties**2  # information of tied lines adds with the square of their strengths
-    per_column = (share.T @ np.array(coverage)) / share.sum(axis=0)[:, None]
-    out["coverage"][:, rows] = (ties != 0).astype(float) @ per_column
-    weight = window.weight[rows]
-    out["chi2"][rows] = np.einsum("sc,sc->s", weight * residual, residual)
-    out["gain"][rows] = window.square[rows] - out["chi2"][rows]
-    inner = slice(window.pad, residual.shape[1] - window.pad)
-    out["residual"][:, rows] = (residual * np.sqrt(weight))[:, inner].T
-    out["peak"][rows] = peak
-    # where the residual in flux is compared with the line's peak: both in units of the typical error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(weight > 0, np.abs(residual), 0.0)[:, inner].T / np.maximum(peak, 1e-300)
-    out.setdefault("relative", np.empty_like(out["residual"]))[:, rows] = relative
+def _engine(name):
+    if name == "compiled":
+        from klever.linefit import compiled as engine
+    elif name == "numpy":
+        from klever.linefit import vectorised as engine
+    else:
+        raise ConfigError(f"lines.engine is {name!r}; it must be compiled or numpy.")
+    return engine
 
 
 def _unreachable(fit, excess):
     """Channels far from any fit: many sigma away, and not small against the line; shape (n, n_channels)."""
-    far = (np.abs(fit["residual"]) > _SPIKE_SIGMA * excess) & (fit["relative"] > _SPIKE_PEAK)
-    return far.T & fit["fittable"][:, None]
+    return (fit["far"] > _SPIKE_SIGMA * excess).T & fit["fittable"][:, None]
 
 
-def _finish(search, wavelength, fit, minimum_coverage, still_unreachable):
+def _finish(search, wavelength, fit, minimum_coverage, excess, still_unreachable):
     """Set flags, and NaN where there is no fit."""
     model = search.model
     velocity, dispersion = fit["position"]
@@ -210,6 +147,9 @@ def _finish(search, wavelength, fit, minimum_coverage, still_unreachable):
     at_bound = (fit["position"] <= search.low[:, None] + margin) | (fit["position"] >= search.high[:, None] - margin)
     flags |= np.where(at_bound[0], Flag.VELOCITY_BOUND, 0).astype(np.uint16)
     flags |= np.where(at_bound[1], Flag.DISPERSION_BOUND, 0).astype(np.uint16)
+    core, n_core = fit["core"]
+    suspicious = core / excess**2 > n_core + _RESIDUAL_SIGMA * np.sqrt(2 * n_core)
+    flags |= np.where(suspicious, Flag.RESIDUAL, 0).astype(np.uint16)
     line_flags = np.repeat(flags[None], len(centres), axis=0)
     low_coverage = ~(fit["coverage"] >= minimum_coverage) | ~measured
     line_flags |= np.where(low_coverage, Flag.LOW_COVERAGE, 0).astype(np.uint16)

@@ -7,10 +7,29 @@ import numpy as np
 from klever.linefit.model import pixel_edges
 from klever.spectral_lines import SPEED_OF_LIGHT
 
-__all__ = ["Window", "channels_of_group", "find_spikes", "prepare"]
+__all__ = ["Axis", "Window", "channels_of_group", "find_spikes", "padded_axis", "prepare"]
 
 _SPIKE_SIGMA = 10.0
 _SPIKE_CONTRAST = 0.7  # a line of the instrument's width (sigma >= 0.75 channel) reaches 0.55
+
+
+@dataclass
+class Axis:
+    """A window's wavelength axis, padded at both ends.
+
+    Attributes
+    ----------
+    edges, x : ndarray, shape (n_padded + 1,), (n_padded,)
+        Pixel edges (micrometre), and the wavelength standardised to -1 to 1 in the window.
+    centre, half_range, step : float
+        Micrometre.
+    """
+
+    edges: np.ndarray
+    x: np.ndarray
+    centre: float
+    half_range: float
+    step: float
 
 
 @dataclass
@@ -100,6 +119,18 @@ def find_spikes(flux, weight):
     return spikes
 
 
+def padded_axis(wavelength, pad):
+    """Extend the axis `wavelength` (micrometre, ascending) by `pad` channels at both ends."""
+    centre = 0.5 * (wavelength[0] + wavelength[-1])
+    half_range = 0.5 * (wavelength[-1] - wavelength[0])
+    edges = pixel_edges(wavelength)
+    before = edges[0] + (edges[1] - edges[0]) * np.arange(-pad, 0)
+    after = edges[-1] + (edges[-1] - edges[-2]) * np.arange(1, pad + 1)
+    edges = np.concatenate([before, edges, after])
+    x = (0.5 * (edges[1:] + edges[:-1]) - centre) / half_range
+    return Axis(edges, x, float(centre), float(half_range), float(np.median(np.diff(wavelength))))
+
+
 def prepare(wavelength, flux, error, pad, excluded=None):
     """Normalise spectra, drop spikes, subtract a weighted linear continuum, pad both ends with weight 0.
 
@@ -122,9 +153,8 @@ def prepare(wavelength, flux, error, pad, excluded=None):
         valid = np.isfinite(flux) & np.isfinite(error) & (error > 0)
         if excluded is not None:
             valid &= ~excluded
-        n_valid = valid.sum(axis=1)
         inverse = np.where(valid, 1.0 / error, 0.0)
-        typical = n_valid / inverse.sum(axis=1)
+        typical = valid.sum(axis=1) / inverse.sum(axis=1)
         typical = np.where(np.isfinite(typical) & (typical > 0), typical, 1.0)
         weight = inverse * typical[:, None]
         weight *= weight
@@ -136,15 +166,14 @@ def prepare(wavelength, flux, error, pad, excluded=None):
         if spikes.any():
             weight[spikes] = 0.0
             normalised[spikes] = 0.0
-            n_valid = (weight > 0).sum(axis=1)
         good = weight > 0
+        n_valid = good.sum(axis=1)
         low = np.min(normalised, axis=1, where=good, initial=np.inf)
         high = np.max(normalised, axis=1, where=good, initial=-np.inf)
     fittable = high > low
 
-    centre = 0.5 * (wavelength[0] + wavelength[-1])
-    half_range = 0.5 * (wavelength[-1] - wavelength[0])
-    x = (wavelength - centre) / half_range
+    axis = padded_axis(wavelength, pad)
+    x = axis.x[pad : len(axis.x) - pad]
     powers = np.stack([np.ones_like(x), x, x * x], axis=1)
     moments = (weight @ powers).T
     projections = ((weight * normalised) @ powers[:, :2]).T
@@ -161,17 +190,12 @@ def prepare(wavelength, flux, error, pad, excluded=None):
     normalised = np.where(good, normalised - continuum[0][:, None] - continuum[1][:, None] * x, 0.0)
     weighted = weight * normalised
 
-    step = float(np.median(np.diff(wavelength)))
-    edges = pixel_edges(wavelength)
-    before = edges[0] + (edges[1] - edges[0]) * np.arange(-pad, 0)
-    after = edges[-1] + (edges[-1] - edges[-2]) * np.arange(1, pad + 1)
-    edges = np.concatenate([before, edges, after])
     padding = ((0, 0), (pad, pad))
     window = Window(
         flux=np.pad(normalised, padding), weight=np.pad(weight, padding), weighted=np.pad(weighted, padding),
-        edges=edges, x=(0.5 * (edges[1:] + edges[:-1]) - centre) / half_range, moments=moments,
+        edges=axis.edges, x=axis.x, moments=moments,
         projections=(weighted @ powers[:, :2]).T, square=np.einsum("sc,sc->s", weighted, normalised), unit=typical,
-        continuum=continuum, centre=centre, half_range=half_range, step=step, pad=pad, n_valid=n_valid,
+        continuum=continuum, centre=axis.centre, half_range=axis.half_range, step=axis.step, pad=pad, n_valid=n_valid,
         fittable=fittable,
     )  # fmt: skip
     return window, spikes
