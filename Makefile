@@ -6,7 +6,7 @@ export KLEVER_TEST_DATA ?= $(wildcard $(abspath ../shared/real))
 export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= 1577836800
 
-.PHONY: run check test lint bench report clean
+.PHONY: run check spaxel test lint bench report clean
 
 run: .venv/installed
 	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
@@ -14,14 +14,17 @@ run: .venv/installed
 check: .venv/installed
 	$(BIN)/python workflow/scripts/check_inputs.py --directory $(SURVEY)
 
+spaxel: .venv/installed
+	@$(BIN)/python workflow/scripts/draw_spaxel.py --directory $(SURVEY) $(GALAXY) $(BAND) $(X) $(Y)
+
 test: .venv/installed
 	$(BIN)/python -m pytest
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/snakemake --lint
 
-bench: .venv/installed
-	$(BIN)/python benchmarks/benchmark_linefit.py
+bench: .venv-bench/installed
+	.venv-bench/bin/python benchmarks/linefit/run.py --markdown
 
 report: .venv/installed
 	$(BIN)/snakemake --directory $(SURVEY) --report report.html
@@ -32,4 +35,10 @@ clean:
 .venv/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv-bench/installed: requirements-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-deps lime-stable==2.0.5
 	touch $@

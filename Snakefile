@@ -27,6 +27,7 @@ rule all:
     input:
         rules.galaxies.input,
         rules.tables.input,
+        rules.spectra.input,
         rules.recovery_products.input,
 
 

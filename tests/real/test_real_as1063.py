@@ -13,7 +13,8 @@ import pytest
 
 from klever.cosmology import distance_ratio, kpc_per_arcsec
 from klever.grids import Grid, read_image
-from klever.lensmaps import LensModel, convergence_and_shear, magnification, scale_factor
+from klever.lensmodels.base import convergence_and_shear, magnification
+from klever.lensmodels.maps import DeflectionMaps
 from klever.sourceplane import averaging_operator, multiplicity, source_grid, trace
 
 DATA = os.environ.get("KLEVER_TEST_DATA")
@@ -28,7 +29,6 @@ pytestmark = [
 
 Z, Z_LENS = 0.611, 0.348
 COSMOLOGY = {"H0": 70.0, "Om0": 0.3, "Ode0": 0.7}  # of the published fit
-MODEL = {"name": "as1063", "z_lens": Z_LENS, "normalisation": {"z_source": Z}}
 
 
 CENTRE = (342.174, -44.5323)  # of the arc, tangent point of the offsets
@@ -39,8 +39,7 @@ def load(**signs):
     value, header = read_image(FOLDER / "AS1063_map_metallicity.fits")
     error, _ = read_image(FOLDER / "AS1063_map_metallicity_unc.fits")
     grid = Grid(header, value.shape, CENTRE)
-    factor, _ = scale_factor(Z, MODEL, COSMOLOGY)
-    model = LensModel(FOLDER / "AS1063_dplx.fits", FOLDER / "AS1063_dply.fits", CENTRE, factor, **signs)
+    model = DeflectionMaps(FOLDER / "AS1063_dplx.fits", FOLDER / "AS1063_dply.fits", CENTRE, **signs)  # made for Z
     return grid, model, np.array(value, float), np.array(error, float)
 
 

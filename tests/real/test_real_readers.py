@@ -8,7 +8,7 @@ import pytest
 
 from klever.cubes import axes as cubeaxes
 from klever.cubes.cube import DQ, Cube
-from klever.cubes.noise import noise_scale, spatial_autocorrelation
+from klever.cubes.noise import estimate_error, noise_scale, spatial_autocorrelation
 from klever.cubes.readers import read_cube
 from klever.errors import InputError
 
@@ -93,3 +93,54 @@ def test_jwst_surface_brightness_becomes_flux_per_spaxel():
     raw = fits.getdata(path, "SCI")[4, 5, 6]
     expected = raw * 1e-26 * 0.13**2 * 2.99792458e14 / cube.wavelength[4] ** 2  # mJy/arcsec2
     assert cube.flux[4, 5, 6] == pytest.approx(expected, rel=1e-4)
+
+
+def test_sinfoni_barycentric_correction_is_what_the_pipeline_recorded(tmp_path):
+    from astropy.io import fits
+
+    path = Path(DATA) / "sinfoni/cswa164_K_header_cutout.fits"
+    plain, shifted = (read_cube(path, UNIT, barycentric=on) for on in (False, True))
+    assert plain.meta["specsys"] == "TOPOCENT"
+    np.testing.assert_allclose(299792.458 * (shifted.wavelength / plain.wavelength - 1), -16.350871, atol=1e-6)
+    with fits.open(path) as hdus:
+        del hdus[0].header["ESO QC VRAD BARYCOR"]
+        hdus.writeto(tmp_path / "s.fits")
+    computed = read_cube(tmp_path / "s.fits", UNIT, barycentric=True)
+    # the mosaic took hours, its header has the time of the first exposure
+    assert computed.meta["barycentric_velocity"] == pytest.approx(-16.35, abs=0.15)
+
+
+def test_kmos_frame_is_assumed_and_said():
+    cube = read_cube(Path(DATA) / "kmos/cdfs294_YJ_COMBINED.fits", UNIT)
+    assert cube.meta["specsys"] == "TOPOCENT"
+    assert any("no SPECSYS" in note for note in cube.meta["notes"])
+    assert read_cube(Path(DATA) / "jwst/miri_s3d_simulated_cutout.fits").meta["specsys"] == "BARYCENT"
+
+
+def test_estimated_error_of_a_galaxy_is_that_of_the_pipeline_scaled():
+    cube = read_cube(Path(DATA) / "kmos/cdfs294_YJ_COMBINED.fits", UNIT)
+    ratio = (estimate_error(cube.flux, cube.wavelength) / cube.error)[cube.good]
+    # the residuals scatter 1.22 times as much as NOISE says
+    assert np.nanmedian(ratio) == pytest.approx(noise_scale(cube.flux, cube.error, cube.dq), rel=0.05)
+
+
+def test_lines_of_a_nebula_that_fills_the_field_are_no_noise():
+    """H2 2.1218 and Br gamma 2.1661 of an H II region: all spaxels have them, none as noise."""
+    cube = read_cube(Path(DATA) / "kmos/gum43_K_SCI_COMBINED.fits.gz", UNIT)
+    estimated = estimate_error(cube.flux, cube.wavelength)
+    band = np.nanmedian(estimated)
+    for line in (2.1218, 2.1661):
+        channel = np.abs(cube.wavelength - line) < 3e-4
+        assert np.nanmedian(estimated[channel]) < 4 * band
+        assert np.nanpercentile(cube.flux[channel], 90) > 20 * band
+
+
+@pytest.mark.parametrize("name", ["muse/udf_cutout.fits", "jwst/miri_s3d_simulated_cutout.fits"])
+def test_real_cube_through_specutils(name):
+    pytest.importorskip("specutils")
+    from klever.cubes.specutils_io import from_spectrum, to_spectrum
+
+    cube = read_cube(Path(DATA) / name)
+    again = from_spectrum(to_spectrum(cube))
+    for layer in ("flux", "error", "dq", "wavelength"):
+        np.testing.assert_array_equal(getattr(again, layer), getattr(cube, layer))

@@ -79,6 +79,8 @@ def write_lens(
     along = np.tensordot((grid.axes / length).T, alpha, axes=1)
     if unit == "pixel":
         along = along / length[:, None, None]
+    if unit == "degree":
+        along = along / 3600.0
     images = {
         "x": along[0],
         "y": along[1],
@@ -183,5 +185,5 @@ def source_settings(bands, *, pixel_scale=0.065, subpixels=4, smoothing=0.4):
         "galaxy": "test", "ra": RA, "dec": DEC, "z": 1.5, "bands": list(bands), "psf_fwhm": dict.fromkeys(bands, 0.6),
         "cosmology": COSMOLOGY, "source": {"pixel_scale": pixel_scale, "subpixels": subpixels, "halpha_snr": 3.0,
                    "psf_includes_smoothing": True},
-        "lines": {"smoothing_fwhm": smoothing},
+        "lines": {"smoothing_fwhm": smoothing, "binning": "none"},
     }  # fmt: skip

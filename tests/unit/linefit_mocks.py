@@ -19,7 +19,9 @@ RELATIVE = {
 OPTIONS = {
     "smoothing_fwhm": 0.4, "groups": ["oii", "oiii", "halpha", "siii"], "velocity_range": 600.0,
     "dispersion_range": [20.0, 300.0], "window": 4000.0, "minimum_coverage": 0.5, "aperture_radius": 0.6,
-    "detection_snr": 3.0,
+    "detection_snr": 3.0, "doublet_ratios": "paper", "binning": "none", "bin_snr": 10.0, "bin_line": "auto",
+    "engine": "compiled", "errors": "jacobian", "error_samples": 100, "error_seed": 42, "broad": {},
+    "broad_dispersion_range": [300.0, 3000.0], "broad_evidence": 5.0,
 }  # fmt: skip
 
 

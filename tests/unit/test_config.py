@@ -414,6 +414,81 @@ def test_yaml_that_contains_itself_is_refused(survey):
     assert any("nested too deeply" in line for line in survey.problems())
 
 
+OWN_LIST = "lines: {OI6302: {wavelength: 6300.304, medium: air}}\ngroups: {oi: {lines: [OI6302]}}\n"
+
+
+def test_line_list_of_one_galaxy_changes_only_that_galaxy(survey, tmp_path, monkeypatch):
+    before = survey.load()
+    (survey.directory / "own.yaml").write_text("include: default\n" + OWN_LIST)
+    survey.config = {"overrides": {"sp1": {"lines": {"line_list": "own.yaml", "groups": ["halpha", "oi"]}}}}
+    after = survey.load()
+    assert after.line_list("sp1") == "own.yaml" and after.line_list("sp2") is None
+    assert after.settings("sp1", "lines")["lines"]["groups"] == ["halpha", "oi"]
+    for galaxy in ("sp2", "field1"):
+        assert repr(after.settings(galaxy)) == repr(before.settings(galaxy))
+    assert repr(after.survey_settings()) == repr(before.survey_settings())
+    monkeypatch.setenv("LISTS", str(tmp_path))
+    survey.config["overrides"]["sp1"]["lines"]["line_list"] = "$LISTS/own.yaml"
+    assert survey.load().line_list("sp1") == f"{tmp_path}/own.yaml"
+
+
+def test_line_list_of_the_survey_and_back_to_the_shipped_one(survey):
+    (survey.directory / "own.yaml").write_text(OWN_LIST)
+    survey.config = {
+        "lines": {"line_list": "own.yaml", "groups": ["oi"], "bin_line": "OI6302"},
+        "overrides": {"sp1": {"lines": {"line_list": "default", "groups": ["oiii"], "bin_line": "auto"}}},
+    }
+    loaded = survey.load()
+    assert loaded.line_list("sp1") is None and loaded.line_list("field1") == "own.yaml"
+
+
+def test_line_list_of_an_excluded_galaxy_need_not_exist(survey):
+    survey.config = {"exclude": ["sp1"], "overrides": {"sp1": {"lines": {"line_list": "none.yaml"}}}}
+    assert survey.load().galaxies == ["sp2", "field1"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({"line_list": "nowhere.yaml"}, "line_list: line list nowhere.yaml does not exist (relative paths start at"),
+        ({"line_list": "cubes"}, "line_list: line list cubes is not a file"),
+        ({"line_list": "$NOT_SET/own.yaml"}, "line_list: the environment variable NOT_SET in '$NOT_SET/own.yaml'"),
+        ({"line_list": "config/galaxies.tsv"}, "line_list: "),
+        ({"line_list": 3}, "line_list: 3 is not text."),
+        ({"line_list": "own.yaml", "groups": ["o1"]}, "groups[0]: 'o1' is not a valid choice; the only choice is oi"),
+        ({"line_list": "own.yaml", "groups": ["oi", "oiii"]}, "groups[1]: 'oiii' is not a valid choice"),
+        ({"line_list": "own.yaml", "groups": ["oi"], "bin_line": "OI6320"},
+         "bin_line: 'OI6320' is no line of the groups that are fitted; did you mean OI6302?"),
+        ({"line_list": "twice.yaml", "groups": ["oiii", "hb"]}, "groups: the groups oiii and hb both hold the line"),
+        ({"line_list": "air.yaml", "groups": ["h"]}, "has 6562.8 A, its wavelength in air; add `medium: air`"),
+        ({"bin_line": "Halfa"}, "bin_line: 'Halfa' is no line of the groups that are fitted; did you mean Halpha?"),
+        ({"binning": "voronoi"}, "binning: 'voronoi' is not a valid choice; choose one of none, powerbin"),
+        ({"doublet_ratios": "physics"}, "doublet_ratios: 'physics' is not a valid choice; did you mean physical?"),
+        ({"bin_snr": 0}, "bin_snr: 0.0 must be greater than 0."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("prefix", ["lines.", "overrides.sp1.lines."])
+def test_wrong_line_settings(survey, prefix, lines, expected):
+    (survey.directory / "own.yaml").write_text(OWN_LIST)
+    (survey.directory / "twice.yaml").write_text("include: default\ngroups: {hb: {lines: [Hbeta]}}\n")
+    (survey.directory / "air.yaml").write_text(
+        "lines: {Halpha: {wavelength: 6562.8}}\ngroups: {h: {lines: [Halpha]}}\n"
+    )
+    survey.config = {"lines": lines} if prefix == "lines." else {"overrides": {"sp1": {"lines": lines}}}
+    problem = survey.only_problem()
+    assert problem.startswith(f"config/config.yaml: {prefix}")
+    assert expected in problem
+
+
+def test_groups_of_the_survey_must_be_in_a_galaxys_own_list(survey):
+    (survey.directory / "own.yaml").write_text(OWN_LIST)
+    survey.config = {"overrides": {"sp1": {"lines": {"line_list": "own.yaml"}}}}
+    assert survey.only_problem() == (
+        "config/config.yaml: overrides.sp1.lines.line_list: own.yaml has no group oii, oiii, halpha, siii, which "
+        "lines.groups asks for; choose from its groups (oi) with overrides.sp1.lines.groups."
+    )
+
+
 def test_resources_decide_what_is_valid(survey):
     (survey.resources / "simulation").mkdir()
     (survey.resources / "simulation/lenses.yaml").write_text("ms2138:\n  z_lens: 1\n")

@@ -55,7 +55,8 @@ def test_units_are_documented():
 
 
 def test_examples_load(survey, monkeypatch):
-    lenses, overrides = blocks("yaml")
+    lenses, line_list, own_list, overrides = blocks("yaml")
+    (survey.directory / "my_lines.yaml").write_text(line_list)
     table = next(block for block in blocks() if block.startswith("galaxy\t"))
     monkeypatch.setenv("LENSES", "maps")
     monkeypatch.setenv("DATA", "raw")
@@ -68,6 +69,8 @@ def test_examples_load(survey, monkeypatch):
     survey.write("galaxies.tsv", galaxies)
     sp1 = "sp1\tK\tKMOS\tcubes/field.fits\tJy\t0.5\t-\n"
     survey.write("observations.tsv", table + sp1)
+    survey.config = yaml.safe_load(own_list)
+    assert survey.load().line_list("sp1") == "my_lines.yaml"
     survey.config = yaml.safe_load(overrides)
     loaded = survey.load()
     assert loaded.observation("abc1", "H")["extension"] == 14

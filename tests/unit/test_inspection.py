@@ -127,7 +127,8 @@ def test_good_lens(tmp_path):
         ({"x_sign": -1}, "error", "set x_sign"),
         ({"y_sign": -1}, "error", "set y_sign"),
         ({"kind": "pixel"}, "error", "set deflection_unit: pixel"),
-        ({"kappa_factor": 1 / 0.39}, "warning", "factor 0.39"),
+        ({"kappa_factor": 1 / 0.39}, "error", "kappa of the file is 2.56 times that of the deflection: normalisation?"),
+        ({"kappa_factor": 1.15}, "warning", "kappa of the file is 1.15 times"),
         ({"mirrored": True}, "warning", "mirrored parity"),
     ],
 )

@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -7,7 +5,8 @@ from lensing_scene import COSMOLOGY, DEC, RA, Isothermal, Linear, lens_settings,
 
 from klever.cosmology import distance_ratio
 from klever.errors import ConfigError, InputError
-from klever.lensmaps import LensModel, interpolate, scale_factor
+from klever.lensmodels.base import reference_ratio
+from klever.lensmodels.maps import DeflectionMaps, MapModel, interpolate
 from klever.maps import Flag, MapSet
 from lens import evaluate_lens
 
@@ -55,7 +54,7 @@ def test_missing_pixels_spoil_their_neighbourhood_only():
     assert np.isnan(interpolate(np.full((9, 9), np.nan), px, py)).all()
 
 
-@pytest.mark.parametrize("unit", ["arcsec", "pixel"])
+@pytest.mark.parametrize("unit", ["arcsec", "pixel", "degree"])
 @pytest.mark.parametrize(
     "geometry",
     [
@@ -70,7 +69,7 @@ def test_missing_pixels_spoil_their_neighbourhood_only():
 def test_deflection_is_the_analytic_one_whatever_the_grid_of_the_map(tmp_path, unit, geometry):
     lens = Isothermal(3.0, (-6.0, -3.0))
     paths = write_lens(tmp_path, lens, unit=unit, **{"shape": (161, 161), **geometry})
-    model = LensModel(paths["x"][0], paths["y"][0], ORIGIN, 0.5, unit)
+    model = DeflectionMaps(paths["x"][0], paths["y"][0], ORIGIN, 0.5, unit)
     west, north = np.random.default_rng(0).uniform(-2, 2, (2, 100))
     alpha = model.deflection(west, north)
     np.testing.assert_allclose(alpha, 0.5 * np.array(lens.deflection(west, north)), atol=2e-4)
@@ -80,7 +79,7 @@ def test_flipped_sign_is_a_different_answer(tmp_path):
     lens = Isothermal(3.0, (-6.0, -3.0))
     paths = write_lens(tmp_path, lens)
     west, north = np.array([0.5]), np.array([0.2])
-    wrong = LensModel(paths["x"][0], paths["y"][0], ORIGIN, x_sign=-1).deflection(west, north)
+    wrong = DeflectionMaps(paths["x"][0], paths["y"][0], ORIGIN, x_sign=-1).deflection(west, north)
     right = lens.deflection(west, north)
     assert abs(wrong[0] - right[0])[0] > 1.0
     np.testing.assert_allclose(wrong[1], right[1], atol=1e-3)
@@ -101,17 +100,19 @@ def test_lens_product_is_scaled_to_the_redshift_of_the_galaxy(tmp_path):
     assert not maps["MU"].flags.any()
 
 
-def test_normalisation_to_a_source_redshift(tmp_path):
-    factor, dls_ds = scale_factor(1.5, {"z_lens": 0.35, "normalisation": {"z_source": 2.0}}, COSMOLOGY)
-    assert dls_ds == pytest.approx(distance_ratio(0.35, 1.5, COSMOLOGY))
-    assert factor == pytest.approx(dls_ds / distance_ratio(0.35, 2.0, COSMOLOGY))
-    assert scale_factor(2.0, {"z_lens": 0.35, "normalisation": {"z_source": 2.0}}, COSMOLOGY)[0] == pytest.approx(1)
+def test_normalisation_to_a_source_redshift():
+    model = MapModel("m", 0.35, ORIGIN, {}, {"z_source": 2.0})
+    dls_ds = distance_ratio(0.35, 1.5, COSMOLOGY)
+    assert model.dls_ds(1.5, COSMOLOGY) == pytest.approx(dls_ds)
+    assert model.factor(1.5, COSMOLOGY) == pytest.approx(dls_ds / distance_ratio(0.35, 2.0, COSMOLOGY))
+    assert model.factor(2.0, COSMOLOGY) == pytest.approx(1)
+    assert MapModel("m", 0.35, ORIGIN, {}, 0.5).factor(1.5, COSMOLOGY) == pytest.approx(2 * dls_ds)
 
 
 @pytest.mark.parametrize("normalisation", [0.0, -1.0, {"z_source": 0.2}])
 def test_impossible_normalisation(normalisation):
-    with pytest.raises(ConfigError, match="normalisation"):
-        scale_factor(1.5, {"name": "m", "z_lens": 0.35, "normalisation": normalisation}, COSMOLOGY)
+    with pytest.raises(ConfigError, match="lens m: normalisation"):
+        reference_ratio("m", 0.35, normalisation, COSMOLOGY)
 
 
 def test_kappa_and_shear_are_derived_where_no_map_is_given(tmp_path):
@@ -134,15 +135,73 @@ def test_parity_of_the_magnification_is_kept(tmp_path):
     np.testing.assert_allclose(maps["MU"].value, 1 / (-0.5 * 0.8), rtol=2e-3)
 
 
+@pytest.mark.parametrize("geometry", [{}, {"rotation": -75.0, "flip": True, "scale": (0.17, 0.25)}])
 @pytest.mark.parametrize(
-    "wrong", [{"x_sign": -1}, {"y_sign": -1}, {"x_sign": -1, "y_sign": -1}, {"deflection_unit": "pixel"}]
+    ("wrong", "message"),
+    [
+        ({"x_sign": -1}, "the x deflection has the opposite sign"),
+        ({"y_sign": -1}, "the y deflection has the opposite sign"),
+        ({"x_sign": -1, "y_sign": -1}, "set x_sign and y_sign to their opposite"),
+        ({"deflection_unit": "pixel"}, "the deflection is in arcsec, not in pixel"),
+        ({"deflection_unit": "degree"}, "the deflection is in arcsec, not in degree"),
+        ({"deflection_unit": "pixel", "x_sign": -1, "y_sign": -1}, "in arcsec, not in pixel.*opposite sign"),
+    ],
 )
-def test_wrong_convention_is_noticed(tmp_path, caplog, wrong):
+def test_wrong_convention_is_recognised(tmp_path, wrong, message, geometry):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), shape=(161, 191), **geometry)
+    with pytest.raises(InputError, match=message) as error:
+        evaluate(tmp_path, paths, lens_settings(**wrong))
+    assert "m_kappa.fits" in str(error.value)
+
+
+def test_deflection_in_pixels_read_as_arcsec_is_recognised(tmp_path):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), unit="pixel")
+    with pytest.raises(InputError, match="set deflection_unit: pixel"):
+        evaluate(tmp_path, paths, lens_settings())
+
+
+def test_deflection_in_degrees_read_as_arcsec_is_recognised(tmp_path):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), unit="degree")
+    with pytest.raises(InputError, match="set deflection_unit: degree"):
+        evaluate(tmp_path, paths, lens_settings())
+
+
+def test_exchanged_deflections_are_recognised(tmp_path):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), shape=(161, 161))
+    with pytest.raises(InputError, match="x and y deflections are exchanged"):
+        evaluate(tmp_path, paths | {"x": paths["y"], "y": paths["x"]}, lens_settings())
+
+
+def test_transposed_maps_are_recognised(tmp_path):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), shape=(161, 161))
+    for path in (p for value in paths.values() for p in value):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data = hdus[0].data.T.copy()
+    with pytest.raises(InputError, match="or the maps are transposed"):
+        evaluate(tmp_path, paths, lens_settings())
+
+
+@pytest.mark.parametrize(("kind", "check"), [("kappa", "LENSCHK"), ("gamma", "GAMCHK")])
+@pytest.mark.parametrize("factor", [2.56, 0.39, 1.0, 1.15])
+def test_normalisation_that_differs_is_named_with_its_factor(tmp_path, factor, kind, check):
     paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)))
-    with caplog.at_level(logging.WARNING):
-        maps, _ = evaluate(tmp_path, paths, lens_settings(**wrong))
-    assert abs(maps.header["LENSCHK"] - 1) > 0.25
-    assert "divergence" in caplog.text
+    with fits.open(paths[kind][0], mode="update") as hdus:
+        hdus[0].data *= factor
+    if abs(factor - 1) < 0.2:
+        maps, _ = evaluate(tmp_path, paths, lens_settings())
+        assert maps.header[check] == pytest.approx(1 / factor, rel=0.01)
+        return
+    with pytest.raises(InputError, match=f"{kind} of the file is {factor} times that of the deflection: normalisation"):
+        evaluate(tmp_path, paths, lens_settings())
+    maps, _ = evaluate(tmp_path, paths, lens_settings(), **{kind: []})  # the remedy
+    assert maps.header["STATE"] == "ok"
+
+
+def test_maps_of_another_lens_are_refused(tmp_path):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)))
+    other = write_lens(tmp_path, Isothermal(9.0, (7.0, 9.0)), name="other")
+    with pytest.raises(InputError, match="are these files of one model"):
+        evaluate(tmp_path, paths, lens_settings(), kappa=other["kappa"], gamma=[])
 
 
 def test_pixels_outside_the_maps_are_flagged_not_extrapolated(tmp_path):
@@ -184,11 +243,11 @@ def test_no_lens_is_the_identity(tmp_path):
 def test_bad_descriptions_are_refused(tmp_path):
     paths = write_lens(tmp_path, Isothermal())
     with pytest.raises(ConfigError, match="deflection_unit"):
-        LensModel(paths["x"][0], paths["y"][0], ORIGIN, unit="kpc")
+        DeflectionMaps(paths["x"][0], paths["y"][0], ORIGIN, unit="kpc")
     with pytest.raises(ConfigError, match="x_sign"):
-        LensModel(paths["x"][0], paths["y"][0], ORIGIN, x_sign=2)
+        DeflectionMaps(paths["x"][0], paths["y"][0], ORIGIN, x_sign=2)
     with pytest.raises(ConfigError, match="both deflection maps"):
         evaluate(tmp_path, paths, lens_settings(), y=[])
     other = write_lens(tmp_path, Isothermal(), shape=(30, 40), name="other")
     with pytest.raises(InputError, match="one grid"):
-        LensModel(paths["x"][0], other["y"][0], ORIGIN)
+        DeflectionMaps(paths["x"][0], other["y"][0], ORIGIN)

@@ -159,8 +159,9 @@ def _run(tmp_path, cube, settings=SETTINGS):
     paths = {name: str(tmp_path / name) for name in ("linemaps.fits", "spectrum.ecsv", "lines.ecsv")}
     step.measure_lines(
         cube=str(tmp_path / "cube.fits"), line_list=str(RESOURCES / "lines.yaml"),
-        instruments=str(RESOURCES / "instruments.yaml"), linemaps=paths["linemaps.fits"],
-        spectrum=paths["spectrum.ecsv"], lines=paths["lines.ecsv"], settings=settings,
+        shipped_lines=str(RESOURCES / "lines.yaml"), instruments=str(RESOURCES / "instruments.yaml"),
+        kernel=str(tmp_path / "compiled.txt"), linemaps=paths["linemaps.fits"], spectrum=paths["spectrum.ecsv"],
+        lines=paths["lines.ecsv"], settings=settings,
     )  # fmt: skip
     return (MapSet.read(paths["linemaps.fits"]), Table.read(paths["spectrum.ecsv"]), Table.read(paths["lines.ecsv"]))
 

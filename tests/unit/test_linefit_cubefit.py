@@ -63,7 +63,7 @@ def test_products_are_those_of_the_data_model(fitted, tmp_path):
     *_, maps, _ = fitted
     assert set(maps.names()) == {
         "NII6548", "HALPHA", "NII6584", "SII6717", "SII6731", "SII", "VELOCITY_HALPHA", "DISPERSION_HALPHA",
-        "DISPERSION_OBS_HALPHA", "CHI2_HALPHA", "CONTINUUM", "NOISE_ACF",
+        "DISPERSION_OBS_HALPHA", "DISPERSION_LIMIT_HALPHA", "CHI2_HALPHA", "CONTINUUM", "NOISE_ACF",
     }  # fmt: skip
     keys = {"GALAXY": "mock", "BAND": "H", "INSTRUME": "KMOS", "Z": Z, "PSFFWHM": 0.5, "SMOOTH": 0.4, "STATE": "ok"}
     assert {key: maps.header[key] for key in keys} == keys

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from lensing_scene import DEC, RA, Isothermal, gaussian, lens_settings, write_lens
+from lensing_scene import COSMOLOGY, DEC, RA, Isothermal, gaussian, lens_settings, write_lens
 from test_sourceplane import UNSCALED, lensed, pipeline
 
+from klever.cosmology import distance_ratio
 from klever.errors import InputError
+from klever.lensmodels import open_model
 from klever.magnification import FluxRatio, find_realisations, realisation_magnifications
 from magnification import measure_magnification
 
@@ -105,12 +107,17 @@ def test_spread_of_the_realisations(tmp_path, realisations):
     assert row["mu_maps_error_plus"] == pytest.approx(truth[2] - truth[1], rel=0.02)
 
 
+def magnifications(kappa, gamma, west, north, normalisation):
+    description = {"name": "m", "origin": "maps", "z_lens": 0.35, "normalisation": normalisation}
+    model = open_model(description, (RA, DEC), kappa, gamma)
+    return realisation_magnifications(model.realisations(None), west, north, 1.5, COSMOLOGY)
+
+
 def test_realisations_are_rescaled_and_layouts_may_differ(tmp_path, realisations):
     _, kappa, gamma = realisations
     other = write_lens(tmp_path, Isothermal(3.0, (-5.0, -3.0)), rotation=30, scale=0.15, shape=(80, 80))
-    found = realisation_magnifications(
-        [kappa[0], other["kappa"][0]], [gamma[0], other["gamma"][0]], 0.4, 0.3, (RA, DEC), 0.5
-    )
+    half = 2 * distance_ratio(0.35, 1.5, COSMOLOGY)  # normalisation of maps that are twice too strong
+    found = magnifications([kappa[0], other["kappa"][0]], [gamma[0], other["gamma"][0]], 0.4, 0.3, half)
     assert found[1] == pytest.approx(Isothermal(1.5, (-5.0, -3.0)).mu(0.4, 0.3), rel=1e-3)
     assert found[0] == pytest.approx(Isothermal(1.5 * realisations[0][0] / 3.0, (-5.0, -3.0)).mu(0.4, 0.3), rel=1e-3)
 
@@ -120,16 +127,16 @@ def test_realisations_elsewhere_are_not_counted(tmp_path, realisations):
     away = tmp_path / "away.fits"
     away.write_bytes(kappa[0].read_bytes())
     fits.setval(away, "CRVAL2", value=DEC + 1)
-    found = realisation_magnifications([away, kappa[1]], [gamma[0], gamma[1]], 0.0, 0.0, (RA, DEC), 1.0)
+    found = magnifications([away, kappa[1]], [gamma[0], gamma[1]], 0.0, 0.0, 1.0)
     np.testing.assert_array_equal(np.isfinite(found), [False, True])
     with pytest.raises(InputError, match="needs both"):
-        realisation_magnifications(kappa[:3], gamma[:2], 0.0, 0.0, (RA, DEC), 1.0)
+        magnifications(kappa[:3], gamma[:2], 0.0, 0.0, 1.0)
 
 
-def test_realisations_are_found_in_folders_and_by_name(realisations):
+def test_realisations_are_found_in_folders(realisations):
     _, kappa, gamma = realisations
     assert find_realisations([kappa[0].parent], "kappa") == kappa
-    assert find_realisations([*kappa, *gamma], "gamma", by_name=True) == gamma
+    assert find_realisations(gamma, "gamma") == gamma
     assert find_realisations([], "gamma") == []
 
 
@@ -138,8 +145,28 @@ def test_folder_of_realisations_and_their_number(tmp_path, realisations):
     folder = realisations[1][0].parent
     inputs = [tmp_path / name for name in ("aligned.fits", "source.fits", "lens.fits", "magnification.ecsv")]
     for wanted in (7, 100):
-        measure_magnification(*inputs, lens_settings(**UNSCALED) | {"lens": {"realisations": wanted}}, [folder])
+        settings = lens_settings(**UNSCALED) | {"lens": {"realisations": wanted, "seed": 1}}
+        measure_magnification(*inputs, settings, [folder], [folder])
         assert Table.read(inputs[-1])["n_realisations"][0] == min(wanted, 20)
+
+
+def test_parametric_realisations_give_the_spread(tmp_path):
+    lens = Isothermal(3.0, (-5.0, -3.0))
+    pipeline(tmp_path, lensed(lens, lambda x, y: gaussian(x, y, -2.25, -1.4, 0.4)), lens)
+    halo = {"type": "SIS", "theta_E": 3.0, "center_x": -5.0, "center_y": -3.0, "errors": {"theta_E": 0.1}}
+    model = {"origin": "parametric", "centre": [RA, DEC], "profiles": [halo], **UNSCALED}
+    settings = lens_settings(**model) | {"lens": {"realisations": 1000, "seed": 1}}
+    inputs = [tmp_path / name for name in ("aligned.fits", "source.fits", "lens.fits", "magnification.ecsv")]
+    measure_magnification(*inputs, settings)
+    row = Table.read(inputs[-1])[0]
+    assert row["n_realisations"] == 1000
+    radius = 3.0 / (1 - 1 / row["mu_maps"])  # of the position, from mu = 1 / (1 - 3 / radius)
+    slope = radius / (radius - 3.0) ** 2  # d mu / d theta_E
+    for name in ("mu_maps_error_minus", "mu_maps_error_plus"):
+        assert row[name] == pytest.approx(0.1 * slope, rel=0.15)  # 5 % from the number of draws
+    content = inputs[-1].read_bytes()
+    measure_magnification(*inputs, settings)
+    assert inputs[-1].read_bytes() == content  # one seed, one answer
 
 
 def test_error_of_a_ratio():

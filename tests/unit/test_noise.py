@@ -113,3 +113,57 @@ def test_autocorrelation_without_noise_is_white(value):
     acf = spatial_autocorrelation(flux, np.ones(flux.shape), np.isnan(flux).astype(np.uint8), 2)
     assert acf[2, 2] == 1
     assert acf.sum() == 1
+
+
+def source_fills_field(drift, seed=11):
+    """White noise of 1 under a smooth source with bright lines in every spaxel."""
+    rng = np.random.default_rng(seed)
+    shape = (384, 26, 24)
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    brightness = np.exp(-0.5 * ((y - 13) ** 2 + (x - 12) ** 2) / 12.0**2)
+    centre = 200.0 + drift * (x - 12)
+    line = 200 * np.exp(-0.5 * ((np.arange(shape[0])[:, None, None] - centre) / 2.5) ** 2)
+    return rng.normal(size=shape) + (30 + line) * brightness
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.5])
+def test_lines_of_a_source_that_fills_the_field_are_no_noise(drift):
+    error = estimate_error(source_fills_field(drift), WAVELENGTH[:384])
+    assert np.median(error[190:211]) == pytest.approx(1, abs=0.1)
+    assert np.median(error) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("axis", "width"), [(0, 3), (1, 3), (2, 3)])
+def test_estimated_error_of_correlated_noise(axis, width):
+    from scipy.ndimage import uniform_filter1d
+
+    noise = uniform_filter1d(np.random.default_rng(12).normal(size=(384, 20, 20)), width, axis=axis, mode="wrap")
+    noise *= np.sqrt(width)
+    sky = np.where(np.arange(384) % 37 == 5, 6.0, 1.0)[:, None, None]
+    error = estimate_error(noise * sky, WAVELENGTH[:384]) / sky
+    assert np.median(error) == pytest.approx(1, abs=0.05)
+    assert np.median(error[sky[:, 0, 0] > 1]) == pytest.approx(1, abs=0.06)
+
+
+def test_estimated_error_of_a_mosaic_follows_its_depth():
+    depth = np.ones((24, 24))
+    depth[:7] *= 2
+    depth[:, :6] *= 1.5
+    flux = np.random.default_rng(13).normal(size=(384, 24, 24)) * depth
+    error = estimate_error(flux, WAVELENGTH[:384])
+    for level in (1, 1.5, 2, 3):
+        assert np.median(error[:, depth == level]) == pytest.approx(level, rel=0.04)
+
+
+def test_estimated_error_of_a_small_field_is_not_biased():
+    ratios = [
+        np.median(estimate_error(np.random.default_rng(seed).normal(size=(384, 5, 5)), WAVELENGTH[:384]))
+        for seed in range(8)
+    ]
+    assert np.mean(ratios) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("shape", [(60, 2, 9), (60, 1, 20), (60, 3, 3), (2, 6, 6)])
+def test_fields_too_small_for_fine_structure_get_an_error(shape):
+    flux = np.random.default_rng(14).normal(size=shape)
+    assert np.isfinite(estimate_error(flux, WAVELENGTH[: shape[0]])).all()

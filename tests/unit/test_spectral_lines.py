@@ -90,7 +90,7 @@ def test_a_damaged_list_is_refused_with_a_sentence(tmp_path, change, message):
 
 
 def test_missing_file():
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="the file does not exist"):
         load_line_list("/nowhere/lines.yaml")
 
 

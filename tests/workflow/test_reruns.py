@@ -8,7 +8,7 @@ from survey_runs import copy_workflow, planned, snakemake, write_survey
 
 pytestmark = pytest.mark.workflow
 
-AGGREGATES = {"gradient_tables", "recovery", "recovery_figure", "all"}
+AGGREGATES = {"gradient_tables", "detection_tables", "recovery", "recovery_figure", "all"}
 
 
 def test_a_second_run_has_nothing_to_do(survey):

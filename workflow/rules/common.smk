@@ -11,6 +11,7 @@ sys.path.append(str(SCRIPTS))
 
 from klever.codedigest import code_digest
 from klever.config.loading import load_survey
+from klever.config.settings import spectra_galaxies
 from klever.errors import ConfigError
 
 try:
@@ -28,13 +29,21 @@ wildcard_constraints:
     lens="[A-Za-z0-9_-]+",
 
 
+def for_steps(sections):
+    """The settings without those that only choose targets: changing one makes new figures, not the old ones again."""
+    return {
+        name: {key: value for key, value in entry.items() if (name, key) != ("figures", "spectra")}
+        for name, entry in sections.items()
+    }
+
+
 def galaxy_settings(rule, galaxy, *sections):
     """Parameters of a step on one galaxy: what it needs to know of it, the sections of the config, the code's digest."""
     return {
         "code": code_digest(SCRIPTS / f"{rule}.py"),
         "galaxy": galaxy,
         **SURVEY.galaxy(galaxy),
-        **(SURVEY.settings(galaxy, *sections) if sections else {}),
+        **(for_steps(SURVEY.settings(galaxy, *sections)) if sections else {}),
     }
 
 
@@ -85,13 +94,18 @@ def raw_cube(wildcards):
     return cube if Path(cube).is_file() else []
 
 
+def line_list(wildcards):
+    """The line list of the galaxy."""
+    return SURVEY.line_list(wildcards.galaxy) or RESOURCES / "lines.yaml"
+
+
 def reference_image(wildcards):
     image = SURVEY.image(wildcards.galaxy)
     return [image] if image else []
 
 
 def lens_map(kind):
-    """Input function: the map of this kind of the galaxy's lens model, no file for an unlensed galaxy."""
+    """Input function: the file of this kind of the galaxy's lens model, none if the model has no such file."""
 
     def paths(wildcards):
         path = SURVEY.lens(wildcards.galaxy).get(kind)
@@ -105,12 +119,17 @@ def simulated_bands(pattern):
     return [pattern.format(galaxy=galaxy, band=band) for galaxy in SIMULATED for band in SURVEY.bands(galaxy)]
 
 
+def observed_bands(pattern):
+    """The file `pattern` of every galaxy and band."""
+    return [pattern.format(galaxy=galaxy, band=band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)]
+
+
 def survey_settings(rule, **more):
     """Parameters of a step on the whole survey."""
     return {
         "code": code_digest(SCRIPTS / f"{rule}.py"),
         "simulated": bool(SIMULATED),
-        **SURVEY.survey_settings("figures"),
+        **for_steps(SURVEY.survey_settings("figures")),
         **more,
     }
 

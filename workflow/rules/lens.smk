@@ -6,6 +6,7 @@ rule lens:
         y_deflection=lens_map("y_deflection"),
         kappa=lens_map("kappa"),
         gamma=lens_map("gamma"),
+        model=lens_map("model"),
     output:
         lens="results/galaxies/{galaxy}/lens.fits",
     log:

@@ -1,9 +1,32 @@
 # Emission-line maps and the integrated spectrum of each band.
+
+
+# Machine code of the line fit, once per run.
+rule compile_kernel:
+    input:
+        line_list=RESOURCES / "lines.yaml",
+    output:
+        kernel="results/kernel/compiled.txt",
+    log:
+        "logs/compile_kernel.log",
+    conda:
+        "../../envs/compile_kernel.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings={"code": code_digest(SCRIPTS / "compile_kernel.py")},
+    script:
+        "../scripts/compile_kernel.py"
+
+
 rule lines:
     input:
         cube="results/galaxies/{galaxy}/{band}/cube.fits",
-        line_list=RESOURCES / "lines.yaml",
+        line_list=line_list,
+        shipped_lines=RESOURCES / "lines.yaml",
         instruments=RESOURCES / "instruments.yaml",
+        kernel=ancient("results/kernel/compiled.txt"),
     output:
         linemaps="results/galaxies/{galaxy}/{band}/linemaps.fits",
         spectrum="results/galaxies/{galaxy}/{band}/spectrum.ecsv",

@@ -31,6 +31,36 @@ rule galaxy_page:
         "../scripts/galaxy_page.py"
 
 
+rule line_quality:
+    input:
+        cubes=per_band("results/galaxies/{galaxy}/{band}/cube.fits"),
+        linemaps=per_band("results/galaxies/{galaxy}/{band}/linemaps.fits"),
+        line_list=line_list,
+        shipped_lines=RESOURCES / "lines.yaml",
+        instruments=RESOURCES / "instruments.yaml",
+        kernel=ancient("results/kernel/compiled.txt"),
+    output:
+        pdf=report(
+            "results/galaxies/{galaxy}/quality.pdf",
+            caption="../report/line_quality.rst",
+            category="Quality of the line fits",
+            labels={"galaxy": "{galaxy}"},
+        ),
+        png="results/galaxies/{galaxy}/quality.png",
+    log:
+        "logs/line_quality/{galaxy}.log",
+    conda:
+        "../../envs/line_quality.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=lambda wildcards: bands_settings("line_quality", wildcards.galaxy, "lines", "figures")
+        | {"simulated": SURVEY.simulated(wildcards.galaxy)},
+    script:
+        "../scripts/line_quality.py"
+
+
 rule gradient_tables:
     input:
         gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=GALAXIES),
@@ -63,6 +93,73 @@ rule gradient_tables:
         ),
     script:
         "../scripts/gradient_tables.py"
+
+
+rule detection_tables:
+    input:
+        lines=observed_bands("results/galaxies/{galaxy}/{band}/lines.ecsv"),
+        line_list=RESOURCES / "lines.yaml",
+        published_table2=RESOURCES / "published/table2_sample.csv",
+        published_detections=RESOURCES / "published/detection_rates.csv",
+    output:
+        table2=report(
+            "results/tables/table2.ecsv",
+            caption="../report/detection_table.rst",
+            category="Tables",
+        ),
+        table2_tex="results/tables/table2.tex",
+        rates=report(
+            "results/tables/detection_rates.ecsv",
+            caption="../report/detection_table.rst",
+            category="Tables",
+        ),
+    log:
+        "logs/detection_tables.log",
+    conda:
+        "../../envs/detection_tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=survey_settings(
+            "detection_tables",
+            **SURVEY.survey_settings("lines"),
+            galaxies=[
+                {"galaxy": name, "simulated": SURVEY.simulated(name)}
+                | SURVEY.galaxy(name)
+                | {"bands": {band: SURVEY.observation(name, band)["instrument"] for band in SURVEY.bands(name)}}
+                for name in GALAXIES
+            ],
+        ),
+    script:
+        "../scripts/detection_tables.py"
+
+
+rule spectrum_figure:
+    input:
+        spectra=per_band("results/galaxies/{galaxy}/{band}/spectrum.ecsv"),
+        lines=per_band("results/galaxies/{galaxy}/{band}/lines.ecsv"),
+        line_list=RESOURCES / "lines.yaml",
+    output:
+        pdf=report(
+            "results/figures/spectrum_{galaxy}.pdf",
+            caption="../report/spectrum_figure.rst",
+            category="Spectra",
+            labels={"galaxy": "{galaxy}"},
+        ),
+        png="results/figures/spectrum_{galaxy}.png",
+    log:
+        "logs/spectrum_figure/{galaxy}.log",
+    conda:
+        "../../envs/spectrum_figure.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: galaxy_settings("spectrum_figure", wildcards.galaxy, "lines", "figures")
+        | {"simulated": SURVEY.simulated(wildcards.galaxy)},
+    script:
+        "../scripts/spectrum_figure.py"
 
 
 rule recovery:
@@ -121,13 +218,24 @@ rule recovery_figure:
 rule galaxies:
     input:
         expand("results/galaxies/{galaxy}/summary.png", galaxy=GALAXIES),
+        expand("results/galaxies/{galaxy}/quality.png", galaxy=GALAXIES),
         expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
 
 
 rule tables:
     input:
+        "results/tables/table2.ecsv",
+        "results/tables/detection_rates.ecsv",
         "results/tables/table4.ecsv",
         "results/tables/tableA1.ecsv",
+
+
+rule spectra:
+    input:
+        expand(
+            "results/figures/spectrum_{galaxy}.png",
+            galaxy=spectra_galaxies(SURVEY.survey_settings("figures")["figures"]["spectra"], GALAXIES),
+        ),
 
 
 rule recovery_products:

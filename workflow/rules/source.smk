@@ -29,7 +29,10 @@ rule magnification:
         aligned="results/galaxies/{galaxy}/aligned.fits",
         source="results/galaxies/{galaxy}/source.fits",
         lens="results/galaxies/{galaxy}/lens.fits",
-        realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy),
+        kappa_realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy, "kappa"),
+        gamma_realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy, "gamma"),
+        model=lens_map("model"),
+        chain=lens_map("chain"),
     output:
         magnification="results/galaxies/{galaxy}/magnification.ecsv",
     log:

@@ -28,8 +28,8 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
     cube : str
         Canonical cube to write, see `klever.cubes.cube.Cube`.
     settings : dict
-        galaxy, band, instrument, unit, z, ra, dec, psf_fwhm, ``ingest`` (sky_line_threshold, outlier_sigma), and
-        optionally extension; cube, the configured path, for the message if `raw` is empty.
+        galaxy, band, instrument, unit, z, ra, dec, psf_fwhm, ``ingest`` (sky_line_threshold, outlier_sigma,
+        barycentric), and optionally extension; cube, the configured path, for the message if `raw` is empty.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
             "at the survey folder), or bring the file there."
         )
     product = read_cube(
-        raw, settings["unit"], settings.get("extension"), settings["instrument"], wavelength_range
+        raw, settings["unit"], settings.get("extension"), settings["instrument"], wavelength_range,
+        settings["ingest"].get("barycentric", False),
     )  # fmt: skip
     logger.info(
         "%s: %s format, extension %s, %d channels %.4f-%.4f um, %d x %d spaxels of %.3f arcsec",

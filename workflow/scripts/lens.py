@@ -4,17 +4,18 @@ import logging
 
 import numpy as np
 
-from klever.errors import ConfigError
+from klever.errors import InputError
 from klever.grids import Grid
-from klever.lensmaps import LensMap, LensModel, convergence_and_shear, convergence_slope, magnification, scale_factor
+from klever.lensmodels import MAP_KINDS, open_model
+from klever.lensmodels.base import Consistency
 from klever.maps import Flag, Map, MapSet
 
 logger = logging.getLogger(__name__)
 
-CONSISTENCY = 0.25  # relative difference of div(alpha)/2 and kappa beyond which sign, unit or normalisation are suspect
+NOTICED = 0.1  # relative difference of div(alpha)/2 and kappa that is worth a line in the log
 
 
-def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, settings):
+def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, settings, model=()):
     """Write deflection, convergence, shear and magnification at the galaxy's redshift on the aligned grid.
 
     Parameters
@@ -22,84 +23,82 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
     aligned : path
         MapSet that defines the grid.
     x_deflection, y_deflection, kappa, gamma : list of path
-        None or one map each. Without deflection the galaxy is unlensed; missing kappa or gamma are derived.
+        None or one map each, for a model of maps. Without deflection the galaxy is unlensed; missing kappa or gamma
+        are derived.
     lens : path
-        Output MapSet: ALPHA_X, ALPHA_Y (arcsec west and north), KAPPA, GAMMA, MU (signed). Pixels outside the maps are
-        NaN and flagged OUTSIDE_LENS; nothing is extrapolated. Header: LENS, ORIGIN, Z_LENS, Z, DLSDS, LENSCHK (ratio of
-        the divergence of the deflection to kappa, should be 1; absent if it cannot be checked), STATE: 'ok',
-        'unlensed', 'in_front_of_lens' or 'outside_lens_model'.
+        Output MapSet: ALPHA_X, ALPHA_Y (arcsec west and north), KAPPA, GAMMA, MU (signed). Pixels outside the model are
+        NaN and flagged OUTSIDE_LENS; nothing is extrapolated. Header: LENS, ORIGIN, Z_LENS, Z, DLSDS, LENSCHK and
+        GAMCHK (ratio of kappa and gamma of the deflection to the maps', should be 1; absent if it cannot be checked),
+        STATE: 'ok', 'unlensed', 'in_front_of_lens' or 'outside_lens_model'.
     settings : dict
-        galaxy, z, cosmology, lens_model (name, origin, z_lens, deflection_unit, normalisation, x_sign, y_sign).
+        galaxy, z, cosmology, lens_model (an entry of lenses.yaml; see `klever.lensmodels.open_model`).
+    model : list of path, optional
+        Lenstool's best.par, for a model of that origin.
 
     Raises
     ------
     ConfigError
-        Only one of the two deflection maps is given, or the description of the maps is impossible.
+        The description of the model is impossible.
+    InputError
+        A file cannot be used, or deflection, convergence and shear of the model contradict each other.
     """
-    if len(x_deflection) != len(y_deflection):
-        raise ConfigError(f"galaxy {settings['galaxy']}: give both deflection maps of the lens model, or none.")
-    model_settings = settings["lens_model"]
+    description = dict(settings["lens_model"])
+    for kind, paths in zip((*MAP_KINDS, "model"), (x_deflection, y_deflection, kappa, gamma, model), strict=True):
+        description[kind] = paths[0] if paths else None
     reference = MapSet.read(aligned)
     shape = reference[reference.names()[0]].value.shape
     grid = Grid(reference.header, shape, name=str(aligned))
-    lensed = bool(x_deflection) and model_settings.get("origin", "maps") != "none"
-    factor, dls_ds = scale_factor(settings["z"], model_settings, settings["cosmology"]) if lensed else (0.0, 0.0)
+    lens_model = open_model(description, grid.origin)
+    dls_ds = lens_model.dls_ds(settings["z"], settings["cosmology"])
 
-    checked = np.nan
-    if lensed and factor > 0:
+    checked = Consistency()
+    if dls_ds > 0:
         west, north = grid.pixel_offsets()
-        model = LensModel(
-            x_deflection[0], y_deflection[0], grid.origin, factor, model_settings.get("deflection_unit") or "arcsec",
-            int(model_settings.get("x_sign") or 1), int(model_settings.get("y_sign") or 1),
-        )  # fmt: skip
-        maps = _evaluate(model, kappa, gamma, west, north, grid)
-        if kappa:
-            checked = convergence_slope(model, LensMap(kappa[0], grid.origin), west, north)
-        state = "ok" if np.isfinite(maps["MU"]).any() else "outside_lens_model"
+        fields = lens_model.evaluate(west, north, settings["z"], settings["cosmology"], grid.pixel_scale)
+        checked = lens_model.consistency(west, north)
+        mu = np.clip(fields.mu, -1e6, 1e6)  # a pixel centre may fall on a critical line
+        maps = {"ALPHA_X": fields.alpha[0], "ALPHA_Y": fields.alpha[1], "KAPPA": fields.kappa, "GAMMA": fields.gamma,
+                "MU": mu}  # fmt: skip
+        state = "ok" if np.isfinite(mu).any() else "outside_lens_model"
     else:
         zero = np.zeros(shape)
         maps = {"ALPHA_X": zero, "ALPHA_Y": zero, "KAPPA": zero, "GAMMA": zero, "MU": np.ones(shape)}
-        state = "in_front_of_lens" if lensed else "unlensed"
+        state = "unlensed" if lens_model.origin == "none" else "in_front_of_lens"
 
-    if np.isfinite(checked) and abs(checked - 1) > CONSISTENCY:
-        logger.warning(
-            "galaxy %s: the divergence of the deflection is %.2f times what kappa says; check deflection_unit, "
-            "normalisation, x_sign and y_sign of lens %s", settings["galaxy"], checked, model_settings.get("name"),
-        )  # fmt: skip
+    if checked.problem:
+        files = ", ".join(str(path) for path in (*x_deflection, *y_deflection, *kappa, *gamma))
+        raise InputError(f"lens {description.get('name')} ({files}): {checked.problem}.")
+    for kind in ("kappa", "gamma"):
+        ratio = getattr(checked, kind)
+        if np.isfinite(ratio) and abs(ratio - 1) > NOTICED:
+            logger.warning("%s of the deflection is %.2f times the map's near the galaxy", kind, ratio)
     outside = ~np.isfinite(maps["ALPHA_X"]) | ~np.isfinite(maps["ALPHA_Y"]) | np.isnan(maps["MU"])
     if state == "ok" and outside.any():
         logger.info("%.0f %% of the field lies outside the lens model", 100 * outside.mean())
     flags = np.where(outside, int(Flag.OUTSIDE_LENS), 0).astype(np.uint16)
-    product = MapSet(_header(reference.header, settings, dls_ds, state, checked))
+    product = MapSet(_header(reference.header, settings, lens_model, dls_ds, state, checked))
     for name, value in maps.items():
         unit = "arcsec" if name.startswith("ALPHA") else ""
         product[name] = Map(np.where(outside, np.nan, value), None, flags, unit)
     product.write(lens)
 
 
-def _evaluate(model, kappa, gamma, west, north, grid):
-    alpha_x, alpha_y = model.deflection(west, north)
-    derived = convergence_and_shear(model.jacobian(west, north, grid.pixel_scale)) if not (kappa and gamma) else None
-    convergence = LensMap(kappa[0], grid.origin)(west, north) * model.factor if kappa else derived[0]
-    shear = LensMap(gamma[0], grid.origin)(west, north) * model.factor if gamma else derived[1]
-    mu = np.clip(magnification(convergence, shear), -1e6, 1e6)  # a pixel centre may fall on a critical line
-    return {"ALPHA_X": alpha_x, "ALPHA_Y": alpha_y, "KAPPA": convergence, "GAMMA": shear, "MU": mu}
-
-
-def _header(aligned, settings, dls_ds, state, checked):
+def _header(aligned, settings, lens_model, dls_ds, state, checked):
     header = aligned.copy()
     for key in [key for key in set(header) if key.startswith(("SHX_", "SHY_", "SHE_", "SHM_", "KLV", "HISTORY"))]:
         del header[key]
-    model = settings["lens_model"]
+    description = settings["lens_model"]
     header["GALAXY"] = settings["galaxy"]
-    header["LENS"] = (str(model.get("name", "none")), "lens model")
-    header["ORIGIN"] = (str(model.get("origin", "none")), "origin of the lens model")
-    if model.get("z_lens") is not None:
-        header["Z_LENS"] = float(model["z_lens"])
+    header["LENS"] = (str(description.get("name", "none")), "lens model")
+    header["ORIGIN"] = (str(description.get("origin", "none")), "origin of the lens model")
+    if lens_model.z_lens is not None:
+        header["Z_LENS"] = float(lens_model.z_lens)
     header["Z"] = float(settings["z"])
     header["DLSDS"] = (round(float(dls_ds), 8), "Dls/Ds at the redshift of the galaxy")
-    if np.isfinite(checked):
-        header["LENSCHK"] = (round(checked, 4), "div(alpha)/2 over kappa; should be 1")
+    if np.isfinite(checked.kappa):
+        header["LENSCHK"] = (round(checked.kappa, 4), "div(alpha)/2 over kappa; should be 1")
+    if np.isfinite(checked.gamma):
+        header["GAMCHK"] = (round(checked.gamma, 4), "shear of alpha over gamma; should be 1")
     header["STATE"] = state
     return header
 

@@ -1,11 +1,14 @@
 """Fit the emission lines of one galaxy and band: line maps and pseudo-fibre spectrum (Curti et al. 2020, Sect. 3.1)."""
 
 import logging
+import os
+from pathlib import Path
 
 import numpy as np
 
 from klever.cubes.cube import Cube
 from klever.linefit.aperture import fit_aperture, line_rows, pixel_to_sky
+from klever.linefit.broad import check_broad_lines
 from klever.linefit.cubefit import band_models, fit_cube
 from klever.row_tables import Column, write_table
 from klever.spectral_lines import instrumental_sigma, load_instruments, load_line_list
@@ -28,6 +31,7 @@ LINE_COLUMNS = [
     Column("dispersion", float, "Gaussian sigma, instrumental width removed", _SPEED),
     Column("dispersion_error", float, "1 sigma", _SPEED),
     Column("dispersion_observed", float, "Gaussian sigma of the group's main line, instrument included", _SPEED),
+    Column("dispersion_limit", float, "95 % upper limit of the dispersion", _SPEED),
     Column("z", float, "redshift"),
     Column("z_error", float, "1 sigma"),
     Column("upper_limit", float, "3 sigma flux of a line that is not detected", _FLUX),
@@ -44,22 +48,24 @@ SPECTRUM_COLUMNS = [
 ]
 
 
-def measure_lines(cube, line_list, instruments, linemaps, spectrum, lines, settings):
+def measure_lines(cube, line_list, shipped_lines, instruments, kernel, linemaps, spectrum, lines, settings):
     """Fit line maps and the pseudo-fibre spectrum of a band.
 
     Parameters
     ----------
     cube : str
         Canonical cube, see `klever.cubes.cube.Cube`.
-    line_list, instruments : str
-        ``resources/lines.yaml`` and ``resources/instruments.yaml``.
+    line_list, shipped_lines, instruments : str
+        The galaxy's line list, ``resources/lines.yaml``, which it may include, and ``resources/instruments.yaml``.
+    kernel : str
+        File in the folder of the machine code, see ``compile_kernel.py``.
     linemaps : str
         MapSet to write, see `klever.linefit.cubefit.fit_cube`.
     spectrum, lines : str
         ECSV tables to write.
     settings : dict
-        galaxy, band, instrument, z, ra, dec (degree), psf_fwhm (arcsec), and ``lines``: smoothing_fwhm, groups,
-        velocity_range, dispersion_range, window, minimum_coverage, aperture_radius, detection_snr.
+        galaxy, band, instrument, z, ra, dec (degree), psf_fwhm (arcsec), and ``lines``: groups, doublet_ratios,
+        smoothing_fwhm, velocity_range, dispersion_range, window, minimum_coverage, aperture_radius, detection_snr.
 
     Raises
     ------
@@ -68,7 +74,11 @@ def measure_lines(cube, line_list, instruments, linemaps, spectrum, lines, setti
     ConfigError
         The line list, instrument, band or a setting cannot be used.
     """
-    known = load_line_list(line_list)
+    os.environ["KLEVER_KERNEL_CACHE"] = str(Path(kernel).parent)
+    known = load_line_list(line_list, shipped_lines, settings["lines"]["doublet_ratios"])
+    for note in known.notes:
+        logger.info("%s", note)
+    check_broad_lines(settings["lines"]["broad"], known)
     sigma = instrumental_sigma(load_instruments(instruments), settings["instrument"], settings["band"])
     product = Cube.read(cube)
     band = band_models(product, known, sigma, settings["z"], settings["lines"]["groups"])

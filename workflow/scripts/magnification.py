@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from klever.grids import Grid
-from klever.lensmaps import scale_factor
+from klever.lensmodels import open_model
 from klever.magnification import FluxRatio, find_realisations, realisation_magnifications
 from klever.maps import MapSet
 from klever.row_tables import Column, write_table
@@ -28,7 +28,7 @@ COLUMNS = [
 
 
 def measure_magnification(
-    aligned, source, lens, magnification, settings, realisations=(), kappa_realisations=(), gamma_realisations=()
+    aligned, source, lens, magnification, settings, kappa_realisations=(), gamma_realisations=(), model=(), chain=()
 ):
     """Write the magnification table of a galaxy.
 
@@ -44,16 +44,17 @@ def measure_magnification(
         to their 16 and 84 %), mu_maps_median, n_realisations; state: 'ok', 'not_detected' (no significant line pixel),
         'outside_lens_model', 'unlensed', 'in_front_of_lens'.
     settings : dict
-        galaxy, z, cosmology, lens_model; of ``lens``, if given, `realisations`: how many are used at most.
-    realisations : list of path, optional
-        Maps of the lens model's realisations, named ``..._kappa.fits`` and ``..._gamma.fits``, or folders of them.
+        galaxy, z, cosmology, lens_model; of ``lens``, if given, `realisations`: how many are used at most, and `seed`
+        of their draw.
     kappa_realisations, gamma_realisations : list of path, optional
-        The same, apart, with any names (or folders).
+        For a model of maps: those of its realisations in the same order, or folders of them.
+    model, chain : list of path, optional
+        For models of other origins: Lenstool's best.par, and the samples that realisations are drawn from.
     """
-    header, model = MapSet.read(source).header, MapSet.read(lens)
+    header, evaluated = MapSet.read(source).header, MapSet.read(lens)
     x, y = header["IMGX"], header["IMGY"]
-    state = model.header["STATE"] if header["STATE"] == "no_line_in_band" else header["STATE"]
-    mu_maps = float(np.abs(model["MU"].value[y, x]))
+    state = evaluated.header["STATE"] if header["STATE"] == "no_line_in_band" else header["STATE"]
+    mu_maps = float(np.abs(evaluated["MU"].value[y, x]))
 
     flux = [np.nan] * 3
     if "FLUX_IMG" in header:
@@ -63,19 +64,22 @@ def measure_magnification(
         state = "not_detected"
 
     spread, count = np.full(3, np.nan), 0
-    kappa = find_realisations(realisations, "kappa", by_name=True) + find_realisations(kappa_realisations, "kappa")
-    gamma = find_realisations(realisations, "gamma", by_name=True) + find_realisations(gamma_realisations, "gamma")
-    wanted = settings.get("lens", {}).get("realisations")
-    kappa, gamma = kappa[:wanted], gamma[:wanted]
-    if kappa and state in ("ok", "not_detected"):
-        grid = Grid(model.header, model["MU"].value.shape)
+    if state in ("ok", "not_detected"):
+        grid = Grid(evaluated.header, evaluated["MU"].value.shape)
         west, north = (float(v) for v in grid.offsets(np.array(float(x)), np.array(float(y))))
-        factor, _ = scale_factor(settings["z"], settings["lens_model"], settings["cosmology"])
-        values = realisation_magnifications(kappa, gamma, west, north, grid.origin, factor)
+        description = dict(settings["lens_model"])
+        description |= {"model": model[0] if model else None, "chain": chain[0] if chain else None}
+        models = open_model(
+            description, grid.origin, find_realisations(kappa_realisations, "kappa"),
+            find_realisations(gamma_realisations, "gamma"),
+        )  # fmt: skip
+        drawing = settings.get("lens", {})
+        drawn = models.realisations(drawing.get("realisations"), drawing.get("seed", 0))
+        values = realisation_magnifications(drawn, west, north, settings["z"], settings["cosmology"])
         values = values[np.isfinite(values)]
         count = values.size
-        if count < len(kappa):
-            logger.warning("%d realisations do not cover the galaxy", len(kappa) - count)
+        if count < len(drawn):
+            logger.warning("%d realisations do not cover the galaxy", len(drawn) - count)
         if count:
             spread = np.percentile(values, [16, 50, 84])
 

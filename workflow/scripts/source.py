@@ -225,7 +225,8 @@ def _write_psf(path, settings, header, traced, jacobian):
 
 
 def _image_fwhm(settings):
-    smoothing = settings["lines"]["smoothing_fwhm"] if settings["source"]["psf_includes_smoothing"] else 0.0
+    smoothed = settings["source"]["psf_includes_smoothing"] and settings["lines"]["binning"] == "none"
+    smoothing = settings["lines"]["smoothing_fwhm"] if smoothed else 0.0
     return image_psf_fwhm(settings["psf_fwhm"], smoothing)
 
 

@@ -4,20 +4,14 @@ mu_halpha: flux of the significant image pixels over their flux in the source pl
 position from the model's convergence and shear, with the spread of its realisations.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
 from klever.bandmaps import valid_pixels
-from klever.errors import InputError
-from klever.grids import read_image
-from klever.lensmaps import LensMap, interpolate, magnification
 from klever.operators import renormalised
 
 __all__ = ["FluxRatio", "find_realisations", "flux_ratio", "realisation_magnifications"]
-
-logger = logging.getLogger(__name__)
 
 MAXIMUM_MAGNIFICATION = 1e4  # a realisation whose critical line passes the position would be infinite
 
@@ -114,7 +108,7 @@ def flux_ratio(line, band, resampling, averaging, areas, snr, landed, images):
     )  # fmt: skip
 
 
-def find_realisations(paths, kind, by_name=False):
+def find_realisations(paths, kind):
     """List the maps of one kind among files and folders.
 
     Parameters
@@ -123,8 +117,6 @@ def find_realisations(paths, kind, by_name=False):
         Folders stand for the files ``*_<kind>.fits`` in them, sorted by name.
     kind : str
         "kappa" or "gamma".
-    by_name : bool
-        Keep only files whose name ends so, too.
 
     Returns
     -------
@@ -134,54 +126,28 @@ def find_realisations(paths, kind, by_name=False):
     for path in map(Path, paths):
         if path.is_dir():
             found += sorted(path.glob(f"*_{kind}.fits*"))
-        elif not by_name or path.name.partition(".fits")[0].endswith(kind):
+        else:
             found.append(path)
     return found
 
 
-def realisation_magnifications(kappa, gamma, west, north, origin, factor):
+def realisation_magnifications(realisations, west, north, z_source, cosmology):
     """Return |mu| at one position from each realisation of a lens model.
 
     Parameters
     ----------
-    kappa, gamma : list of path
-        Maps of each realisation, in the same order, all normalised as the best model.
+    realisations : list of klever.lensmodels.LensModel
     west, north : float
-        Position, arcsec from `origin`.
-    origin : pair of float
-        (ra, dec), degrees.
-    factor : float
-        From the normalisation of the maps to the galaxy's redshift.
+        Position, arcsec.
+    z_source : float
+    cosmology : mapping
+        H0, Om0, Ode0.
 
     Returns
     -------
     ndarray, shape (n,)
-        NaN outside a map. Only a small part of each file is read; the WCS is worked out once for files of one layout.
-
-    Raises
-    ------
-    InputError
-        Different numbers of kappa and gamma maps.
+        NaN outside a realisation.
     """
-    if len(kappa) != len(gamma):
-        raise InputError(f"{len(kappa)} realisations of kappa but {len(gamma)} of gamma; each needs both maps.")
-    positions = {}
-    values = np.full((2, len(kappa)), np.nan)
-    for row, paths in enumerate((kappa, gamma)):
-        for i, path in enumerate(paths):
-            values[row, i] = _value_at(path, west, north, origin, positions)
-    mu = np.abs(magnification(values[0] * factor, values[1] * factor))
-    return np.minimum(mu, MAXIMUM_MAGNIFICATION)
-
-
-def _value_at(path, west, north, origin, positions):
-    data, header = read_image(path)
-    layout = (data.shape, *(header.get(key) for key in _LAYOUT_KEYS))
-    if layout not in positions:
-        grid = LensMap(path, origin).grid
-        positions[layout] = grid.pixels(np.array([west]), np.array([north]))
-    return interpolate(data, *positions[layout])[0]
-
-
-_LAYOUT_KEYS = ("CRVAL1 CRVAL2 CRPIX1 CRPIX2 CDELT1 CDELT2 CROTA2 CD1_1 CD1_2 CD2_1 CD2_2 PC1_1 PC1_2 PC2_1 PC2_2 "
-                "CTYPE1 CTYPE2").split()  # fmt: skip
+    west, north = np.array([west], dtype=float), np.array([north], dtype=float)
+    mu = [model.evaluate(west, north, z_source, cosmology).mu[0] for model in realisations]
+    return np.minimum(np.abs(np.array(mu, dtype=float)), MAXIMUM_MAGNIFICATION)

@@ -1,12 +1,12 @@
 """The line list: rest wavelengths, groups of lines fitted together, and sums of lines (``resources/lines.yaml``)."""
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
 from klever.errors import ConfigError
+from klever.line_lists import SHIPPED, check_selection, read_line_list, require_known
 
 __all__ = [
     "SPEED_OF_LIGHT",
@@ -69,11 +69,12 @@ class Group:
 
 @dataclass(frozen=True)
 class LineList:
-    """All lines and groups by name, and sums as names of lines by name of the sum."""
+    """All lines and groups by name, sums as names of lines by name of the sum, and notes on wavelengths for the log."""
 
     lines: dict[str, Line]
     groups: dict[str, Group]
     sums: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
     def select(self, names):
         """Return the groups called `names`, in that order.
@@ -81,52 +82,67 @@ class LineList:
         Raises
         ------
         ConfigError
-            A name is no group of the list.
+            A name is no group of the list, or two groups hold the same line.
         """
-        for name in names:
-            _known(name, self.groups, "lines.groups", "group")
+        check_selection(
+            names, {name: {"lines": [line.name for line in group.lines]} for name, group in self.groups.items()}
+        )
         return [self.groups[name] for name in names]
 
 
-def load_line_list(path):
+def load_line_list(path, shipped=SHIPPED, doublet_ratios="paper"):
     """Read and check a line list.
 
     Parameters
     ----------
     path : path-like
-        YAML with the entries ``lines`` (vacuum Angstrom), ``groups`` and ``sums``; see ``resources/lines.yaml``.
+        YAML with the entries ``lines``, ``groups`` and ``sums``; see ``resources/lines.yaml``.
+    shipped : path-like
+        The list that ``include: default`` starts from.
+    doublet_ratios : {'paper', 'physical'}
+        Which value of the fixed ratios that have both.
 
     Returns
     -------
     LineList
-        Wavelengths in micrometre.
+        Wavelengths in micrometre, vacuum.
 
     Raises
     ------
     ConfigError
         The file is not such a list; the message names the entry and the remedy.
     """
-    content = _read_yaml(path)
-    _keys(content, {"lines", "groups", "sums"}, path, "the top level", required={"lines", "groups"})
-    lines = {}
-    for name, entry in content["lines"].items():
-        wavelength = entry.get("wavelength") if isinstance(entry, dict) else None
-        if not _number(wavelength) or wavelength <= 0:
-            raise ConfigError(
-                f"{path}: line {name} has wavelength {wavelength}; give its vacuum wavelength in Angstrom, above zero."
-            )
-        lines[name] = Line(name, wavelength * 1e-4)
-    groups = {name: _group(name, entry, lines, path) for name, entry in content["groups"].items()}
-    sums = {name: tuple(members) for name, members in (content.get("sums") or {}).items()}
-    for name, members in sums.items():
-        for member in members:
-            _known(member, lines, f"{path}: sum {name}", "line")
-    return LineList(lines, groups, sums)
+    content = read_line_list(path, shipped, doublet_ratios)
+    lines = {name: Line(name, wavelength * 1e-4) for name, wavelength in content["lines"].items()}
+    groups = {
+        name: Group(
+            name,
+            tuple(lines[member] for member in entry["lines"]),
+            entry["main"],
+            tuple(FixedRatio(*ratio) for ratio in entry["fixed_ratios"]),
+            tuple(BoundedRatio(*ratio) for ratio in entry["bounded_ratios"]),
+        )
+        for name, entry in content["groups"].items()
+    }
+    sums = {name: tuple(members) for name, members in content["sums"].items()}
+    return LineList(lines, groups, sums, tuple(content["notes"]))
 
 
 def load_instruments(path):
-    """Read ``resources/instruments.yaml``: band entries (``range`` in micrometre, ``resolution``) by instrument."""
-    return _read_yaml(path)
+    """Read ``resources/instruments.yaml``: band entries (``range`` in micrometre, ``resolution``) by instrument.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read as YAML.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML ({error}); restore it from the project.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no entries; restore it from the project.")
+    return content
 
 
 def instrumental_sigma(instruments, instrument, band):
@@ -139,8 +155,8 @@ def instrumental_sigma(instruments, instrument, band):
     ConfigError
         Instrument or band is not listed.
     """
-    _known(instrument, instruments, "resources/instruments.yaml", "instrument")
-    _known(band, instruments[instrument], f"resources/instruments.yaml: {instrument}", "band")
+    require_known(instrument, instruments, "resources/instruments.yaml", "instrument")
+    require_known(band, instruments[instrument], f"resources/instruments.yaml: {instrument}", "band")
     entry = instruments[instrument][band]
     return 0.5 * sum(entry["range"]) / entry["resolution"] / _FWHM_PER_SIGMA
 
@@ -161,8 +177,8 @@ def lines_in_band(groups, z, wavelength_range, margin=0.0):
     Returns
     -------
     list of Group
-        Without the empty ones.  A ratio whose partner is out of the band is dropped; where the main line is out, the
-        reddest line left takes its place.
+        Without the empty ones.  A ratio whose partner is out of the band is dropped, but lines tied by way of one that
+        is out stay tied; where the main line is out, the reddest line left takes its place.
     """
     low, high = wavelength_range
     reduced = []
@@ -175,77 +191,23 @@ def lines_in_band(groups, z, wavelength_range, margin=0.0):
         if not kept:
             continue
         names = {line.name for line in kept}
-        fixed, bounded = (
-            tuple(ratio for ratio in ratios if {ratio.numerator, ratio.denominator} <= names)
-            for ratios in (group.fixed_ratios, group.bounded_ratios)
-        )
+        fixed = _ratios_among(names, group.fixed_ratios)
+        bounded = tuple(ratio for ratio in group.bounded_ratios if {ratio.numerator, ratio.denominator} <= names)
         main = group.main if group.main in names else max(kept, key=lambda line: line.wavelength).name
         reduced.append(replace(group, lines=kept, main=main, fixed_ratios=fixed, bounded_ratios=bounded))
     return reduced
 
 
-def _group(name, entry, lines, path):
-    where = f"{path}: group {name}"
-    _keys(entry, {"lines", "main", "fixed_ratios", "bounded_ratios"}, path, f"group {name}", required={"lines"})
-    names = entry["lines"]
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(f"{where} must list at least one line, and each line once; it lists {names}.")
-    for member in names:
-        _known(member, lines, where, "line")
-    main = entry.get("main", names[0])
-    _known(main, names, f"{where}, main", "line of the group")
-    fixed, bounded = [], []
-    for item in entry.get("fixed_ratios") or []:
-        pair = _pair(item, {"ratio"}, names, where)
-        if not _number(item["ratio"]) or item["ratio"] <= 0:
-            raise ConfigError(f"{where}: the fixed ratio of {pair[0]} and {pair[1]} must be a number above zero.")
-        fixed.append(FixedRatio(*pair, float(item["ratio"])))
-    for item in entry.get("bounded_ratios") or []:
-        pair = _pair(item, {"range"}, names, where)
-        limits = item["range"]
-        if not (isinstance(limits, list) and len(limits) == 2 and all(map(_number, limits)) and
-                0 < limits[0] < limits[1]):  # fmt: skip
-            raise ConfigError(f"{where}: the range of {pair[0]} over {pair[1]} must be [low, high], 0 < low < high.")
-        bounded.append(BoundedRatio(*pair, *map(float, limits)))
-    if len(bounded) > 1:
-        raise ConfigError(f"{where} bounds {len(bounded)} ratios; at most one can be solved exactly: split the group.")
-    return Group(name, tuple(lines[member] for member in names), main, tuple(fixed), tuple(bounded))
-
-
-def _pair(item, extra, names, where):
-    _keys(item, {"numerator", "denominator"} | extra, where, "a ratio", required={"numerator", "denominator"} | extra)
-    for key in ("numerator", "denominator"):
-        _known(item[key], names, f"{where}, {key}", "line of the group")
-    if item["numerator"] == item["denominator"]:
-        raise ConfigError(f"{where} has a ratio of {item['numerator']} with itself; name two lines.")
-    return item["numerator"], item["denominator"]
-
-
-def _read_yaml(path):
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML ({error}); restore it from the project.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no entries; restore it from the project.")
-    return content
-
-
-def _keys(entry, allowed, path, where, required):
-    if not isinstance(entry, dict):
-        raise ConfigError(f"{path}: {where} must hold the entries {sorted(required)}.")
-    for key in entry:
-        _known(key, allowed, f"{path}: {where}", "entry")
-    if missing := required - set(entry):
-        raise ConfigError(f"{path}: {where} lacks {sorted(missing)}; add it.")
-
-
-def _known(name, choices, where, kind):
-    if name not in choices:
-        near = get_close_matches(str(name), [str(choice) for choice in choices], 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(sorted(map(str, choices)))}."
-        raise ConfigError(f"{where} names the unknown {kind} {name!r}; {hint}")
-
-
-def _number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _ratios_among(names, ratios):
+    """Return fixed ratios without the lines that are not among `names`: lines tied to a lost one stay tied."""
+    lost = [name for ratio in ratios for name in (ratio.numerator, ratio.denominator) if name not in names]
+    for name in dict.fromkeys(lost):
+        # flux of each partner in units of that of the lost line
+        partners = [
+            (ratio.denominator, 1.0 / ratio.ratio) if ratio.numerator == name else (ratio.numerator, ratio.ratio)
+            for ratio in ratios
+            if name in (ratio.numerator, ratio.denominator)
+        ]
+        inherited = [FixedRatio(partner, partners[0][0], flux / partners[0][1]) for partner, flux in partners[1:]]
+        ratios = [ratio for ratio in ratios if name not in (ratio.numerator, ratio.denominator)] + inherited
+    return tuple(ratios)

@@ -8,6 +8,19 @@ from klever.config.survey import SIMULATED_FILTERS, matches
 
 __all__ = ["check_images", "check_lens_files", "read_components", "read_lenses"]
 
+# Keys of an entry that only lenses of some origins have.
+_ORIGINS = {
+    **dict.fromkeys(("x_deflection", "y_deflection", "kappa", "gamma", "deflection_unit", "x_sign", "y_sign",
+                     "realisations"), ("maps",)),
+    "normalisation": ("maps", "parametric"),
+    "model": ("lenstool",), "reference_magnitude": ("lenstool",), "cosmology": ("lenstool",),
+    "chain": ("lenstool", "parametric"), "radius": ("lenstool", "parametric"),
+    "centre": ("parametric",), "x_axis": ("parametric",), "profiles": ("parametric",),
+}  # fmt: skip
+_FILES = {
+    "x_deflection": "lens map", "y_deflection": "lens map", "kappa": "lens map", "gamma": "lens map",
+    "model": "lens model", "chain": "table of samples",
+}  # fmt: skip
 _TEXT_COLUMNS = {"galaxy", "component", "source_name", "source", "note"}
 
 
@@ -26,12 +39,33 @@ def read_lenses(path, label, schema, problems):
         lenses.pop("none", None)
     check(lenses, schema, label, problems)
     for name, entry in lenses.items():
+        _check_keys(entry, label, name, problems)
         source = entry.get("normalisation") if isinstance(entry, dict) else None
         z_source, z_lens = (source.get("z_source"), entry.get("z_lens")) if isinstance(source, dict) else (None, None)
         if isinstance(z_source, float) and isinstance(z_lens, float) and z_source <= z_lens:
             text = f"{z_source:g} is not behind the lens (z_lens {z_lens:g})."
             problems.add(label, f"{name}.normalisation.z_source", text)
     return lenses
+
+
+def _check_keys(entry, label, name, problems):
+    """Report keys that belong to another origin than the entry's, and errors of parameters that are not given."""
+    if not isinstance(entry, dict):
+        return
+    origin = entry.get("origin")
+    if isinstance(origin, str) and origin in {"simulated", "maps", "lenstool", "parametric"}:
+        for key in entry:
+            if origin not in _ORIGINS.get(key, (origin,)):
+                owners = " or ".join(f"`origin: {owner}`" for owner in _ORIGINS[key])
+                problems.add(label, f"{name}.{key}", f"belongs to lenses of {owners}; remove it or change the origin.")
+    profiles = entry.get("profiles")
+    for i, profile in enumerate(profiles if isinstance(profiles, list) else []):
+        errors = profile.get("errors") if isinstance(profile, dict) else None
+        for key in errors if isinstance(errors, dict) else ():
+            if key not in profile:
+                text = f"the profile has no {key} to draw around"
+                given = [other for other in profile if other not in ("type", "errors")]
+                problems.add(label, f"{name}.profiles[{i}].errors.{key}", text + nearest(key, given))
 
 
 def check_lens_files(lenses, used, label, files, resources):
@@ -62,9 +96,9 @@ def check_lens_files(lenses, used, label, files, resources):
                 text = "resources/simulation/lenses.yaml does not say how to simulate it"
                 files.problems.add(label, name, text + nearest(name, known))
             continue
-        for key in ("x_deflection", "y_deflection", "kappa", "gamma"):
+        for key, what in _FILES.items():
             if isinstance(entry.get(key), str):
-                entry[key] = files.existing(entry[key], label, f"{name}.{key}", "lens map") or entry[key]
+                entry[key] = files.existing(entry[key], label, f"{name}.{key}", what) or entry[key]
         if isinstance(entry.get("realisations"), dict):
             entry["realisations"] = _realisations(entry["realisations"], label, f"{name}.realisations", files)
     return result

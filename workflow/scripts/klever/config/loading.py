@@ -7,6 +7,7 @@ from pathlib import Path
 
 from klever.config.files import Files, check_galaxies, check_observations
 from klever.config.lenses import check_images, check_lens_files, read_components, read_lenses
+from klever.config.linelists import check_line_lists
 from klever.config.schema import Problems, check_yaml, load_schema, read_yaml
 from klever.config.settings import CONFIG, check_names, read_settings, value_at
 from klever.config.survey import Survey
@@ -51,6 +52,7 @@ def load_survey(config, directory, resources, schemas):
 
     files = Files(directory, problems)
     excluded = settings["exclude"] if isinstance(settings["exclude"], list) else []
+    check_line_lists(settings, excluded, files, resources)
     ids = None if rows["galaxies"] is None else [row.cells["galaxy"] for row in rows["galaxies"] if row.cells["galaxy"]]
     every = check_galaxies(rows["galaxies"] or [], labels["galaxies"], lenses, problems)
     observed = check_observations(rows["observations"] or [], labels["observations"], ids, instruments, excluded, files)

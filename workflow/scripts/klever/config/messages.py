@@ -88,8 +88,6 @@ def _sentence(kind, value, rule, schema):
             return f"{_shown(value)} names the same thing twice."
         case "minLength":
             return f"is empty. {about}".rstrip()
-        case "not":  # a key of another kind of entry
-            return "belongs to lenses of `origin: maps`; remove it or change the origin."
     return f"{_shown(value)} is not allowed ({kind} {rule})."
 
 

@@ -5,16 +5,19 @@ import math
 from pathlib import Path
 
 from klever.config.messages import check
-from klever.config.schema import complete, nearest, plain, read_yaml
+from klever.config.schema import complete, nearest, plain
 from klever.config.survey import merged
 
-__all__ = ["CONFIG", "CalibrationSets", "check_names", "read_settings", "value_at"]
+__all__ = ["CONFIG", "CalibrationSets", "check_names", "read_settings", "spectra_galaxies", "value_at"]
 
 CONFIG = "config/config.yaml"
+
+_FIG2 = ("R2248_LRb_p3_M4_Q3_93_1", "GLASS_01845-99-99")  # Curti et al. (2020)
 
 # Keys, condition on their values, and what to say if it does not hold.
 _RULES = (
     (["lines.dispersion_range"], lambda pair: pair[0] < pair[1], "the minimum must be smaller than the maximum."),
+    (["lines.broad_dispersion_range"], lambda pair: pair[0] < pair[1], "the minimum must be smaller than the maximum."),
     (["metallicity.log_oh_range"], lambda pair: pair[0] < pair[1], "the minimum must be smaller than the maximum."),
     (["lines.velocity_range", "lines.window"], lambda search, window: search < window,
      "must be smaller than lines.window, which holds the line and its continuum."),
@@ -33,15 +36,13 @@ def read_settings(config, schema, resources, problems):
     config : dict or None
         As Snakemake has it.
     schema : dict
-        The schema of config.yaml; line groups and calibrations are added to it.
+        The schema of config.yaml; calibrations are added to it.
     resources : pathlib.Path
         The folder ``resources``.
     problems : klever.config.schema.Problems
         Receives the messages.
     """
-    groups = (read_yaml(resources / "lines.yaml", "resources/lines.yaml", problems) or {}).get("groups", {})
     calibrations = CalibrationSets(resources / "calibrations.json")
-    schema["$defs"]["lines"]["properties"]["groups"]["items"]["enum"] = list(groups)
     schema["$defs"]["metallicity"]["properties"]["calibration"]["enum"] = list(calibrations.sets)
     settings = plain({} if config is None else config, CONFIG, problems)
     if not isinstance(settings, dict):
@@ -75,10 +76,28 @@ def _check_rules(settings, override, prefix, calibrations, problems):
         if touched(keys) and _numbers(values) and not holds(*values):
             given = values[0] if len(values) == 1 else f"{values[0]:g} and {values[1]:g}"
             problems.add(CONFIG, prefix + keys[0], f"{sentence} It is {given}.")
+    if touched([f"lines.{key}" for key in ("broad", "groups", "dispersion_range", "broad_dispersion_range")]):
+        _check_broad(settings, prefix, problems)
     keys = [f"metallicity.{key}" for key in ("calibration", "diagnostics", "dispersion", "log_oh_range")]
     if touched(keys):
         for key, problem in calibrations.check(*(value_at(settings, key) for key in keys)):
             problems.add(CONFIG, f"{prefix}metallicity.{key}", problem)
+
+
+def _check_broad(settings, prefix, problems):
+    """Report broad components of groups that are not fitted, and dispersions that both components could have."""
+    broad, groups = value_at(settings, "lines.broad"), value_at(settings, "lines.groups")
+    if not (isinstance(broad, dict) and broad and isinstance(groups, list)):
+        return
+    for name in broad:
+        if name not in groups:
+            hint = nearest(name, [group for group in groups if isinstance(group, str)], f"{prefix}lines.broad.")
+            problems.add(CONFIG, f"{prefix}lines.broad.{name}", f"no such group in lines.groups{hint}")
+    narrow, wide = value_at(settings, "lines.dispersion_range"), value_at(settings, "lines.broad_dispersion_range")
+    if _numbers([narrow]) and _numbers([wide]) and narrow[1] > wide[0]:
+        sentence = "must start where lines.dispersion_range ends, or above, for the two components to be told apart."
+        given = f"They are {wide[0]:g} and {narrow[1]:g}."
+        problems.add(CONFIG, f"{prefix}lines.broad_dispersion_range", f"{sentence} {given}")
 
 
 def _numbers(values):
@@ -150,7 +169,7 @@ class CalibrationSets:
 
 
 def check_names(settings, galaxies, bands, instruments, problems):
-    """Report galaxies of ``exclude`` and ``overrides`` and bands of ``align.shifts`` that do not exist.
+    """Report galaxies of ``exclude``, ``overrides``, ``figures.spectra``, bands of ``align.shifts`` that do not exist.
 
     Parameters
     ----------
@@ -176,6 +195,11 @@ def check_names(settings, galaxies, bands, instruments, problems):
             if name not in galaxies:
                 text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies, 'overrides.')}"
                 problems.add(CONFIG, f"overrides.{name}", text)
+        drawn = value_at(settings, "figures.spectra")
+        for index, name in enumerate(drawn if isinstance(drawn, list) else []):
+            if name not in galaxies:
+                text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies)}"
+                problems.add(CONFIG, f"figures.spectra[{index}]", text)
     every = list(dict.fromkeys(band for entry in instruments.values() for band in entry))
     places = [("", settings, every)]
     places += [(f"overrides.{name}.", entry, bands.get(name) or every) for name, entry in overrides.items()]
@@ -185,3 +209,19 @@ def check_names(settings, galaxies, bands, instruments, problems):
             if band not in known:
                 entry = f"{prefix}align.shifts"
                 problems.add(CONFIG, f"{entry}.{band}", f"no such band{nearest(band, known, entry + '.')}")
+
+
+def spectra_galaxies(chosen, galaxies):
+    """Return the galaxies whose integrated spectra are drawn.
+
+    Parameters
+    ----------
+    chosen : 'auto' or list of str
+        ``figures.spectra``. ``auto``: the galaxies of Fig. 2 of Curti et al. (2020) that the survey has, else its first
+        two.
+    galaxies : list of str
+        The galaxies of the run; others (those of ``exclude``) are left out.
+    """
+    if chosen == "auto":
+        chosen = [name for name in _FIG2 if name in galaxies] or galaxies[:2]
+    return [name for name in chosen if name in galaxies]

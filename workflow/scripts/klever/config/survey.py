@@ -10,9 +10,10 @@ __all__ = ["SIMULATED_FILTERS", "Survey", "merged", "simulated_lens"]
 
 SIMULATED_FILTERS = ("F435W", "F606W", "F814W", "F105W", "F125W", "F140W", "F160W")
 _NO_MODEL = {
-    "deflection_unit": None, "gamma": None, "images": {}, "kappa": None, "normalisation": None, "origin": "none",
-    "range_directory": None, "realisations": None, "x_deflection": None, "x_sign": None, "y_deflection": None,
-    "y_sign": None, "z_lens": None,
+    "centre": None, "chain": None, "cosmology": None, "deflection_unit": None, "gamma": None, "images": {},
+    "kappa": None, "model": None, "normalisation": None, "origin": "none", "profiles": None, "radius": None,
+    "range_directory": None, "realisations": None, "reference_magnitude": None, "x_axis": None, "x_deflection": None,
+    "x_sign": None, "y_deflection": None, "y_sign": None, "z_lens": None,
 }  # fmt: skip
 
 
@@ -125,10 +126,13 @@ class Survey:
         Returns
         -------
         dict
-            name, origin ('maps', 'simulated' or 'none'), z_lens, x_deflection, y_deflection, kappa, gamma (paths),
-            deflection_unit ('arcsec' or 'pixel'), normalisation (Dls/Ds of the maps, or {'z_source': z}), x_sign,
-            y_sign (1 or -1), realisations ({'kappa': pattern, 'gamma': pattern}), range_directory (of simulated
-            realisations) and images (path by filter, may hold ``{galaxy}``).
+            name, origin ('maps', 'simulated', 'lenstool', 'parametric' or 'none'), z_lens, images (path by filter, may
+            hold ``{galaxy}``). Of maps: x_deflection, y_deflection, kappa, gamma (paths), deflection_unit ('arcsec' or
+            'pixel' or 'degree'), normalisation (Dls/Ds of the model, or {'z_source': z}), x_sign, y_sign (1 or -1),
+            realisations ({'kappa': pattern, 'gamma': pattern}), range_directory (of simulated realisations). Of
+            Lenstool models: model (best.par), chain (bayes.dat), reference_magnitude, cosmology ('model' or 'survey'),
+            radius (arcsec). Of parametric models: centre ([ra, dec]), normalisation, profiles, x_axis ('west' or
+            'east'), radius, chain (table of samples).
         """
         if name != "none" and name not in self._lenses:
             raise ConfigError(f"lenses.yaml has no lens {name!r}{nearest(name, [*self._lenses, 'none'])}")
@@ -144,6 +148,11 @@ class Survey:
     def image(self, galaxy):
         """Return the path of the galaxy's image in the filter ``align.image_filter``, None if it has none."""
         return self.lens(galaxy)["images"].get(self.settings(galaxy, "align")["align"]["image_filter"])
+
+    def line_list(self, galaxy):
+        """Return the path of the galaxy's line list, None if it is the shipped one."""
+        path = self.settings(galaxy, "lines")["lines"]["line_list"]
+        return None if path == "default" else path
 
     def realisation_files(self, galaxy, kind=None):
         """Return the files (the folder, if simulated) that hold the realisations of the galaxy's lens model.

@@ -29,6 +29,7 @@ _KEYWORDS = {
     "psf_fwhm": ("PSFFWHM", "[arcsec] FWHM of the point spread function"),
     "object": ("OBJECT", "target in the original file"),
     "specsys": ("SPECSYS", "reference frame of the wavelengths"),
+    "barycentric_velocity": ("BARYCORR", "[km/s] shift to the barycentre, applied"),
     "reader": ("READER", "reader of the original format"),
     "source_file": ("ORIGFILE", "original file"),
     "source_extension": ("ORIGEXT", "extension of the original file"),
@@ -103,7 +104,7 @@ class Cube:
                 primary.header[key] = (self.meta[name], comment)
         primary.header["SPAXEL"] = (self.spaxel_scale, "[arcsec] side of a spaxel")
         provenance.stamp_header(primary.header)
-        wcs = self._wcs_3d()
+        wcs = self.wcs_3d()
         hdus = fits.HDUList([primary])
         for name, data, unit in (("SCI", self.flux, FLUX_UNIT), ("ERR", self.error, FLUX_UNIT), ("DQ", self.dq, None)):
             hdu = fits.ImageHDU(data.astype(np.uint8 if name == "DQ" else np.float32), header=wcs, name=name)
@@ -116,7 +117,8 @@ class Cube:
         hdus["WAVELENGTH"].header["BUNIT"] = ("um", "vacuum, observed frame")
         hdus.writeto(path, overwrite=True)
 
-    def _wcs_3d(self):
+    def wcs_3d(self):
+        """Return the WCS of all axes; CTYPE3 is empty if the wavelengths are not linear within 0.02 channels."""
         header = self.header.copy()
         header["WCSAXES"] = 3
         n_wave = self.wavelength.size

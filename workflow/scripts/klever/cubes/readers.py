@@ -11,31 +11,39 @@ from klever.cubes import axes as cubeaxes
 from klever.cubes.cube import DQ, Cube
 from klever.cubes.fitsfiles import open_fits, pixels
 from klever.cubes.fluxunits import contradiction, flux_factor
-from klever.cubes.formats import Layers, find_format, register
+from klever.cubes.formats import ERROR_KINDS, Layers, find_format, register
+from klever.cubes.frames import rest_frame, shift_to_barycentre
 from klever.cubes.noise import estimate_error
+from klever.cubes.spectral import check_order, spectral_axis
 from klever.errors import InputError
 
 __all__ = ["Layers", "read_cube", "register"]
 
+_SQUARE, _RIGHT_ANGLE = 1.02, 1.0  # ratio of the sides, degrees
 
-def read_cube(path, unit="header", extension=None, instrument=None, wavelength_range=None):
+
+def read_cube(path, unit="header", extension=None, instrument=None, wavelength_range=None, barycentric=False):
     """Read a cube of any supported format.
 
     Exact zeros of floating-point data and NaN are missing data; errors that are not positive are no errors.  A cube
     without errors gets estimated ones (`klever.cubes.noise.estimate_error`).  A mirrored field is reversed along x, so
-    that x always increases to the west on a north-up field.
+    that x always increases to the west on a north-up field; decreasing wavelengths are reversed, too.
 
     Parameters
     ----------
     path : str or pathlib.Path
+        FITS, also compressed by gzip, bzip2 or xz.
     unit : str
         ``"header"`` for the file's BUNIT, else a unit that takes its place.
     extension : str or int, optional
-        Which cube of a file with several: an extension's name with or without ``.DATA``, or the number of a KMOS IFU.
+        Which cube of a file with several: an extension's name with or without ``.DATA``, the number of a KMOS IFU, or
+        the target that its arm was set to.
     instrument : str, optional
         As configured; a file that says otherwise gets a warning.
     wavelength_range : (float, float), optional
         Of the configured band, micrometre: must overlap the file's.
+    barycentric : bool
+        Shift topocentric wavelengths to the barycentre (`klever.cubes.frames`); otherwise they stay as they are.
 
     Returns
     -------
@@ -56,27 +64,31 @@ def read_cube(path, unit="header", extension=None, instrument=None, wavelength_r
                 f"extension {layers.science.name} has NAXIS = {layers.science.header.get('NAXIS')} where a cube "
                 "of 3 axes (x, y, wavelength) is expected; choose another extension or file."
             )
-        cube = _assemble(hdus, layers, unit, path)
+        cube = _upright(_assemble(hdus, layers, unit, path))
         cube.meta["reader"] = reader.name
+        _set_frame(cube, (layers.science.header, hdus[0].header), getattr(reader, "frame", None), barycentric)
         _compare(cube, hdus[0].header, instrument, wavelength_range)
     return cube
 
 
 def _assemble(hdus, layers, unit, path):
+    """Put the layers together in the order of the file's axes."""
     header, notes = layers.science.header, []
-    n_wave = int(header["NAXIS3"])
-    if layers.wavelength is None:
-        wavelength, notes = cubeaxes.spectral_axis(header, n_wave, hdus)
-    else:
-        wavelength = layers.wavelength
+    data = pixels(layers.science, path)  # first: it checks the sizes that the header claims
+    n_wave = data.shape[0]
     if n_wave < 2:
         raise InputError("the spectral axis has a single channel; this is an image, not a cube.")
+    if layers.wavelength is None:
+        wavelength, notes = spectral_axis(header, n_wave, hdus)
+    else:
+        wavelength = check_order(layers.wavelength)
+        if wavelength.shape != (n_wave,):
+            raise InputError(f"it stores wavelengths of {wavelength.shape} channels for a cube of {n_wave}.")
     wcs = cubeaxes.celestial_header(header)
     text = _unit_text(header, unit)
     area = cubeaxes.spaxel_scale(wcs) ** 2
     factor = flux_factor(text, wavelength, area)
     disagreement = "" if unit == "header" else contradiction(unit, _own_unit(header), wavelength, area)
-    data = pixels(layers.science, path)
     flux = data.astype(float) * factor
     dq = np.zeros(flux.shape, dtype=np.uint8)
     missing = ~np.isfinite(flux)
@@ -85,16 +97,13 @@ def _assemble(hdus, layers, unit, path):
     if layers.weight is not None:
         missing |= _like(layers.weight, flux, path) == 0
     if layers.quality is not None:
-        quality = _like(layers.quality, flux, path).astype(np.int64)
-        if layers.bad_bits is not None:
-            quality &= layers.bad_bits
-        dq[quality != 0] |= np.uint8(DQ.INSTRUMENT)
+        dq[_is_flagged(layers, flux, path)] |= np.uint8(DQ.INSTRUMENT)
     if missing.all():
         raise InputError("every voxel is missing (NaN or exactly zero); the reduction failed or this is an empty IFU.")
     flux[missing] = np.nan
     dq[missing] |= np.uint8(DQ.NODATA)
     if layers.error is None:
-        error = estimate_error(flux, wavelength)
+        error = estimate_error(np.where(dq == 0, flux, np.nan), wavelength)
         notes = [*notes, "the file has no error: estimated from the scatter of the data"]
     else:
         error = _error(layers, _error_factor(layers, unit, factor, wavelength, area), flux, path)
@@ -110,35 +119,90 @@ def _assemble(hdus, layers, unit, path):
         "error_origin": "estimated" if layers.error is None else "given",
         "error_extension": "" if layers.error is None else layers.error.name,
         "object": hdus[0].header.get("OBJECT"),
-        "specsys": header.get("SPECSYS", hdus[0].header.get("SPECSYS")),
         "mirrored": cubeaxes.is_mirrored(wcs),
         "notes": notes,
         "warnings": [disagreement] if disagreement else [],
     }
-    if meta["mirrored"]:
-        meta["warnings"].append(
-            "the WCS has mirrored parity (east to the right when north is up): the cube was reversed along x; "
-            "compare it with an image to make sure that the header is right"
-        )
-        wcs = cubeaxes.mirror_x(wcs, flux.shape[2])
-        flux, error, dq = (np.ascontiguousarray(layer[:, :, ::-1]) for layer in (flux, error, dq))
     return Cube(flux, error, dq, wavelength, wcs, meta)
 
 
+def _upright(cube):
+    """Reverse decreasing wavelengths and a mirrored field; warn of spaxels that are no squares."""
+    if cube.wavelength[0] > cube.wavelength[-1]:
+        cube.meta["notes"].append("wavelengths decrease along FITS axis 3: the channels were reversed")
+        cube.wavelength = np.ascontiguousarray(cube.wavelength[::-1])
+        cube.flux, cube.error, cube.dq = (np.ascontiguousarray(a[::-1]) for a in (cube.flux, cube.error, cube.dq))
+    if cube.meta["mirrored"]:
+        cube.meta["warnings"].append(
+            "the WCS has mirrored parity (east to the right when north is up): the cube was reversed along x; "
+            "compare it with an image to make sure that the header is right"
+        )
+        cube.header = cubeaxes.mirror_x(cube.header, cube.shape[2])
+        cube.flux, cube.error, cube.dq = (
+            np.ascontiguousarray(a[:, :, ::-1]) for a in (cube.flux, cube.error, cube.dq)
+        )  # fmt: skip
+    ratio, skew = cubeaxes.spaxel_shape(cube.header)
+    if ratio > _SQUARE or skew > _RIGHT_ANGLE:
+        cube.meta["warnings"].append(
+            f"the spaxels are no squares (sides {ratio:.3g} : 1, {skew:.2g} deg from a right angle): smoothing and "
+            "apertures take them as squares of the same area; resample the cube to squares"
+        )
+    return cube
+
+
+def _set_frame(cube, headers, usual, barycentric):
+    frame, note = rest_frame(headers, usual)
+    if note:
+        cube.meta["notes"].append(note)
+    if barycentric:
+        cube.wavelength, velocity, note = shift_to_barycentre(cube.wavelength, frame, headers)
+        if velocity:
+            cube.meta["barycentric_velocity"], frame = velocity, "BARYCENT"
+            cube.meta["notes"].append(note)
+    elif frame == "TOPOCENT":
+        cube.meta["notes"].append(
+            "wavelengths are those at the observatory (TOPOCENT): the Earth's motion, up to 30 km/s, is in the "
+            "velocities (ingest.barycentric: true removes it)"
+        )
+    cube.meta["specsys"] = frame
+
+
+def _is_flagged(layers, flux, path):
+    """Voxels that the pipeline calls bad; a quality that is no number is bad."""
+    quality = _like(layers.quality, flux, path)
+    if quality.dtype.kind == "f":
+        quality = np.where(np.isfinite(quality), quality, 0 if layers.zero_is_bad else 1)
+    quality = quality.astype(np.int64)
+    if layers.zero_is_bad:
+        return quality == 0
+    return (quality if layers.bad_bits is None else quality & layers.bad_bits) != 0
+
+
 def _error_factor(layers, unit, factor, wavelength, area):
-    """Factor of the error extension: its own BUNIT counts if it differs; a variance is in the square of the data's."""
+    """Factor of the error extension: its own BUNIT counts if it differs; a variance goes with the data's."""
     own = str(layers.error.header.get("BUNIT", "")).strip()
-    if unit != "header" or layers.variance or not own or own == str(layers.science.header.get("BUNIT", "")).strip():
+    if (
+        unit != "header"
+        or layers.error_kind != "sigma"
+        or not own
+        or own == str(layers.science.header.get("BUNIT", "")).strip()
+    ):
         return factor
     return flux_factor(own, wavelength, area)
 
 
 def _error(layers, factor, flux, path):
-    """1 sigma error in the canonical unit, NaN where a variance is not positive."""
+    """1 sigma error in the canonical unit, NaN where what is stored is not positive."""
     values = _like(layers.error, flux, path).astype(float)
-    if layers.variance:
-        with np.errstate(invalid="ignore"):
-            values = np.sqrt(np.where(values > 0, values, np.nan))
+    if layers.error_kind not in ERROR_KINDS:
+        raise InputError(f"its format states an error of kind {layers.error_kind!r}; known are {ERROR_KINDS}.")
+    if layers.error_kind != "sigma":
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            values = np.where(values > 0, values, np.nan)
+            if layers.error_kind.startswith("inverse"):
+                values = 1 / values
+            if layers.error_kind.endswith("variance"):
+                values = np.sqrt(values)
     return values * factor
 
 

@@ -79,7 +79,7 @@ def _row(request, lines, instruments):
             kind, path = "image", request["image"]
             found, errors, warnings = inspect_image(request)
         else:
-            maps = [request.get(key) for key in ("x_deflection", "y_deflection", "kappa", "gamma")]
+            maps = [request.get(key) for key in ("x_deflection", "y_deflection", "kappa", "gamma", "model", "chain")]
             kind, path = "lens", ", ".join(str(name) for name in maps if name)
             absent = not all(Path(name).is_file() for name in maps if name)
             if request.get("origin") == "simulated" and (absent or not path):
@@ -92,7 +92,8 @@ def _row(request, lines, instruments):
         found, warnings = {}, []
         errors = [f"the inspection failed unexpectedly ({type(error).__name__}: {error}); please report it"]
     simulated = path == "simulated" or (kind == "cube" and not path)
-    verdict = "made by the workflow" if simulated else "can be used" if path else "nothing to open"
+    usable = path or request.get("profiles")
+    verdict = "made by the workflow" if simulated else "can be used" if usable else "nothing to open"
     row |= found
     row |= {
         "kind": kind,

@@ -1,10 +1,12 @@
-"""Inspection of lens maps: whether deflection and convergence agree in unit, sign, parity and normalisation."""
+"""Inspection of lens models: can they be used, and do the maps of one agree in unit, sign, parity and normalisation."""
 
 import numpy as np
 
 from klever.cubes import axes as cubeaxes
 from klever.cubes.fitsfiles import open_fits, pixels
-from klever.errors import InputError
+from klever.errors import ConfigError, InputError
+from klever.lensmodels import MAP_KINDS, open_model
+from klever.lensmodels.consistency import ACCEPTED, factor_problem
 
 __all__ = ["deflection_slopes", "inspect_lens", "read_image"]
 
@@ -86,14 +88,14 @@ def deflection_slopes(alpha_x, alpha_y, kappa):
 
 
 def inspect_lens(request):
-    """Open the maps of one lens model and compare them with each other and with what is configured.
+    """Open one lens model; maps are compared with each other and with what is configured.
 
     Parameters
     ----------
     request : dict
-        An entry of lenses.yaml: x_deflection, y_deflection, kappa, gamma (paths, any may be missing or None),
-        deflection_unit (``"arcsec"`` | ``"pixel"``), x_sign, y_sign, normalisation (Dls/Ds, or a dict with z_source),
-        z_lens; and its name as lens.
+        An entry of lenses.yaml; of maps: x_deflection, y_deflection, kappa, gamma (paths, any may be missing or None),
+        deflection_unit (``"arcsec"`` | ``"pixel"`` | ``"degree"``), x_sign, y_sign, normalisation (Dls/Ds, or a dict
+        with z_source), z_lens; and its name as lens.
 
     Returns
     -------
@@ -101,8 +103,10 @@ def inspect_lens(request):
         pixel_scale, parity, nan_fraction, deflection_slope_x, deflection_slope_y, as far as they were found.
     errors, warnings : list of str
     """
+    if request.get("origin") in ("lenstool", "parametric"):
+        return {}, *_inspect_parameters(request)
     errors, warnings, maps, found = [], [], {}, {}
-    for kind in ("x_deflection", "y_deflection", "kappa", "gamma"):
+    for kind in MAP_KINDS:
         path = request.get(kind)
         if path in (None, "", "simulated"):
             continue
@@ -132,6 +136,27 @@ def inspect_lens(request):
     return found, errors, warnings
 
 
+def _inspect_parameters(request):
+    """Return errors and warnings of a model of parameters: it is read, evaluated at its centre, and drawn from."""
+    errors, warnings = [], []
+    cosmology = {"H0": 70.0, "Om0": 0.3, "Ode0": 0.7}
+    try:
+        model = open_model(request, request.get("centre") or (0.0, 0.0))
+        if request["origin"] == "lenstool":  # only the file says where it is
+            model = open_model(request, model.file.reference)
+            if model.file.cosmology is None:
+                warnings.append("the file names no cosmology: that of the survey is used")
+        west, north = np.array([0.3, 5.0, -9.0]), np.array([0.2, -7.0, 4.0])
+        fields = model.evaluate(west, north, 2 * model.z_lens + 1, cosmology)
+        if fields.inside.any() and not np.any(np.abs(fields.alpha)[:, fields.inside] > 0):
+            warnings.append("the deflection is zero near the centre")
+        if not model.realisations(2):
+            warnings.append("no realisations: the magnification will have no error")
+    except (ConfigError, InputError) as error:
+        errors.append(str(error))
+    return errors, warnings
+
+
 def _check_redshifts(request, errors):
     z_lens, normalisation = request.get("z_lens"), request.get("normalisation")
     if not isinstance(z_lens, int | float) or not 0 < z_lens < 5:
@@ -147,11 +172,11 @@ def _check_redshifts(request, errors):
 def _check_deflection(request, maps, found, errors, warnings):
     (alpha_x, wcs, _), (alpha_y, _, _) = maps["x_deflection"], maps["y_deflection"]
     unit = str(request.get("deflection_unit") or "arcsec").rstrip("s")
-    if unit not in ("arcsec", "pixel"):
-        errors.append(f"deflection_unit is {unit!r}; it must be arcsec or pixel")
+    if unit not in ("arcsec", "pixel", "degree"):
+        errors.append(f"deflection_unit is {unit!r}; it must be arcsec or pixel or degree")
         return
     scales = 3600 * np.hypot(*cubeaxes.cd_matrix(wcs))  # arcsec along x, y
-    to_pixel = 1 / scales if unit == "arcsec" else np.ones(2)
+    to_pixel = {"arcsec": 1 / scales, "degree": 3600 / scales, "pixel": np.ones(2)}[unit]
     with np.errstate(invalid="ignore"):
         largest = max(
             np.nanmax(np.abs(a)) * f * s for a, f, s in zip((alpha_x, alpha_y), to_pixel, scales, strict=True)
@@ -164,31 +189,63 @@ def _check_deflection(request, maps, found, errors, warnings):
         warnings.append("no convergence map to check sign and unit of the deflection against")
         return
     to_pixel = to_pixel * [request.get("x_sign") or 1, request.get("y_sign") or 1]
-    a, b, correlation = deflection_slopes(alpha_x * to_pixel[0], alpha_y * to_pixel[1], maps["kappa"][0])
+    alpha_x, alpha_y, kappa = alpha_x * to_pixel[0], alpha_y * to_pixel[1], maps["kappa"][0]
+    a, b, correlation = deflection_slopes(alpha_x, alpha_y, kappa)
     a, b = (1 / slope if slope else np.inf for slope in (a, b))  # deflection per convergence, as a user thinks of it
     found["deflection_slope_x"], found["deflection_slope_y"] = a, b
-    _judge(a, b, correlation, unit, float(np.mean(scales)), errors, warnings)
+    if correlation > 0.8 and abs(abs(a) - abs(b)) <= 0.3 * 0.5 * (abs(a) + abs(b)):
+        _judge(a, b, unit, float(np.mean(scales)), errors, warnings)
+        if "gamma" in maps and not errors:
+            _check_shear(alpha_x, alpha_y, maps["gamma"][0], scales, unit, errors, warnings)
+    elif np.isnan([a, b]).any():
+        warnings.append("deflection and convergence cannot be compared: no structure, or NaN")
+    else:
+        errors.append(_unlike(alpha_x, alpha_y, kappa, f"(slopes {a:+.3g} in x, {b:+.3g} in y, expected +1)"))
 
 
-def _judge(a, b, correlation, unit, scale, errors, warnings):
+def _unlike(alpha_x, alpha_y, kappa, slopes):
+    """Say why half the divergence of the deflection is not like the convergence."""
+    for what, x, y, target in (
+        ("the x and y deflections are exchanged: name the two files the other way round", alpha_y, alpha_x, kappa),
+        ("the deflections are transposed (and their components exchanged) against the convergence: transpose and "
+         "rename the files", alpha_y.T, alpha_x.T, kappa),
+        ("the deflections are transposed against the convergence: transpose the files", alpha_x.T, alpha_y.T, kappa),
+    ):  # fmt: skip
+        if x.shape == target.shape:
+            a, b, correlation = deflection_slopes(x, y, target)
+            if correlation > 0.8 and abs(a - b) <= 0.3 * 0.5 * (a + b):
+                return f"{what} {slopes}"
+    return (
+        f"the divergence of the deflection is not the convergence {slopes}: are x and y exchanged, or the files of "
+        "different models?"
+    )
+
+
+def _check_shear(alpha_x, alpha_y, gamma, scales, unit, errors, warnings):
+    """Compare the shear map with the shear of the deflection, given in pixels."""
+    step = max(int(np.sqrt(gamma.size / _SAMPLES)), 1)
+    y, x = np.meshgrid(*(np.arange(1, n - 1, step) for n in gamma.shape), indexing="ij")
+    along_x = [(alpha[y, x + 1] - alpha[y, x - 1]) / 2 for alpha in (alpha_x, alpha_y)]
+    along_y = [(alpha[y + 1, x] - alpha[y - 1, x]) / 2 for alpha in (alpha_x, alpha_y)]
+    across = 0.5 * (along_y[0] * scales[0] / scales[1] + along_x[1] * scales[1] / scales[0])
+    own, given = np.hypot(0.5 * (along_x[0] - along_y[1]), across), gamma[y, x]
+    used = np.isfinite(own) & (given > 0.05)
+    if used.sum() >= 20:
+        ratio = float(np.median(own[used] / given[used]))
+        if abs(ratio - 1) > _TOLERANCE:
+            kind = errors if abs(ratio - 1) > ACCEPTED else warnings
+            kind.append(factor_problem("gamma", ratio, unit, float(np.mean(scales))))
+
+
+def _judge(a, b, unit, scale, errors, warnings):
     """Say in a sentence what the slopes of half the divergence of the deflection over the convergence mean."""
     slopes = f"(slopes {a:+.3g} in x, {b:+.3g} in y, expected +1)"
-    if np.isnan([a, b]).any():
-        warnings.append("deflection and convergence cannot be compared: no structure, or NaN")
-        return
-    mean, wrong_unit = 0.5 * (abs(a) + abs(b)), scale if unit == "pixel" else 1 / scale
-    if not correlation > 0.8 or not abs(abs(a) - abs(b)) <= 0.3 * mean:
-        errors.append(f"the divergence of the deflection is not the convergence {slopes}: are x and y exchanged, or "
-                      "the files of different models?")  # fmt: skip
-    elif a < 0 and b < 0:
+    mean = 0.5 * (abs(a) + abs(b))
+    if a < 0 and b < 0:
         errors.append(f"the deflection has the opposite sign {slopes}: set x_sign and y_sign to their opposite")
     elif a < 0 or b < 0:
         axis = "x" if a < 0 else "y"
         errors.append(f"the {axis} deflection has the opposite sign {slopes}: set {axis}_sign to its opposite")
     elif abs(mean - 1) > _TOLERANCE:
-        if abs(mean * wrong_unit - 1) < _TOLERANCE or abs(mean / wrong_unit - 1) < _TOLERANCE:
-            other = "arcsec" if unit == "pixel" else "pixel"
-            errors.append(f"the deflection is in {other}, not in {unit} {slopes}: set deflection_unit: {other}")
-        else:
-            warnings.append(f"deflection and convergence are normalised differently, by a factor {mean:.3g} {slopes}: "
-                            "one of them is scaled to another source redshift")  # fmt: skip
+        kind = errors if abs(mean - 1) > ACCEPTED else warnings  # what stops the lens step is an error here, too
+        kind.append(f"{factor_problem('kappa', mean, unit, scale)} {slopes}")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from klever.cubes.axes import cd_matrix, sky_to_pixel
+from klever.linefit.groupspectra import GroupSpectra, fit_group, sky_fraction
+from klever.linefit.outflow import broad_components
 from klever.linefit.smoothing import smooth
-from klever.linefit.varpro import fit_spectra
 from klever.linefit.window import channels_of_group
 from klever.maps import Flag, masked
 from klever.spectral_lines import SPEED_OF_LIGHT
@@ -52,6 +53,8 @@ class ApertureSpectrum:
         Fraction of the aperture on spaxels with data.
     fits : list of FitResult
         One spectrum each; errors not yet multiplied by `error_scale`.
+    broad : list of BroadComponent or None
+        Second component of each fit, where one was asked for.
     """
 
     x: float
@@ -65,6 +68,7 @@ class ApertureSpectrum:
     coverage: float
     error_scale: float = 1.0
     fits: list = field(default_factory=list)
+    broad: list = field(default_factory=list)
 
 
 def aperture_weights(shape, x, y, radius):
@@ -238,21 +242,27 @@ def fit_aperture(cube, band, maps, settings):
     result = ApertureSpectrum(x, y, method, peak_map, flux, error, np.full(len(flux), np.nan),
                               np.full(len(flux), np.nan), coverage)  # fmt: skip
     chi2 = dof = 0.0
+    spectra = []
     for model in band.models:
         channels, near = channels_of_group(model, cube.wavelength, options["window"])
-        wavelength = cube.wavelength[channels]
-        fit = fit_spectra(
-            model, wavelength, flux[channels], np.where(near, error[channels], np.nan), options["velocity_range"],
-            tuple(options["dispersion_range"]), options["minimum_coverage"],
+        one = GroupSpectra(
+            model, cube.wavelength[channels], flux[None, channels], np.where(near, error[channels], np.nan)[None],
+            np.array([np.nan]), np.zeros((1, 1), int), near, sky_fraction(cube, channels, near),
         )  # fmt: skip
+        fit = fit_group(one, options)
+        spectra.append((channels, one))
         result.fits.append(fit)
         if not fit.flags[0] & Flag.NOT_FITTED:
             chi2, dof = chi2 + fit.chi2[0], dof + fit.dof[0]
-            continuum = np.where(near, fit.continuum_at(wavelength)[0], np.nan)
-            result.continuum[channels] = np.where(near, continuum, result.continuum[channels])
-            model_flux = continuum + fit.lines_at(wavelength)[0]
-            result.model[channels] = np.where(near, model_flux, result.model[channels])
     result.error_scale = float(np.sqrt(max(1.0, chi2 / dof))) if dof else 1.0
+    for (channels, one), fit in zip(spectra, result.fits, strict=True):
+        broad = broad_components(one, fit, options, result.error_scale)
+        result.broad.append(broad)
+        if not fit.flags[0] & Flag.NOT_FITTED:
+            continuum = np.where(one.near, fit.continuum_at(one.wavelength)[0], np.nan)
+            result.continuum[channels] = np.where(one.near, continuum, result.continuum[channels])
+            model_flux = continuum + fit.lines_at(one.wavelength)[0] + (0.0 if broad is None else broad.curve[0])
+            result.model[channels] = np.where(one.near, model_flux, result.model[channels])
     result.error = error * result.error_scale
     return result
 
@@ -273,7 +283,7 @@ def line_rows(aperture, sums, settings):
         NaN is a value that does not exist.
     """
     rows = []
-    for fit in aperture.fits:
+    for fit, broad in zip(aperture.fits, aperture.broad, strict=True):
         entries = [
             (name, fit.flux[i, 0], fit.flux_error[i, 0], int(fit.line_flags[i, 0]))
             for i, name in enumerate(fit.model.names)
@@ -283,7 +293,25 @@ def line_rows(aperture, sums, settings):
                 flux, error, flags = fit.total(members)
                 entries.append((name, flux[0], error[0], int(flags[0])))
         rows += [_row(fit, aperture.error_scale, settings, *entry) for entry in entries]
+        if broad is not None and np.isfinite(broad.velocity[0]):
+            rows += [_broad_row(fit, broad, i, aperture.error_scale, settings) for i in range(len(broad.names))]
     return rows
+
+
+def _broad_row(fit, broad, i, scale, settings):
+    """Row of a line of the broad component, whose name ends in ``_broad``."""
+    row = _row(fit, scale, settings, f"{broad.names[i]}_broad", broad.flux[i, 0], broad.flux_error[i, 0],
+               int(broad.flags[0]))  # fmt: skip
+    velocity, dispersion = float(broad.velocity[0]), float(broad.dispersion[0])
+    velocity_error, dispersion_error = float(broad.velocity_error[0] * scale), float(broad.dispersion_error[0] * scale)
+    return row | {
+        "velocity": velocity, "velocity_error": velocity_error, "dispersion": dispersion,
+        "dispersion_error": dispersion_error,
+        "dispersion_observed": float(fit.model.observed_dispersion(velocity, dispersion)),
+        "dispersion_limit": dispersion + 1.645 * dispersion_error,
+        "z": (1 + fit.model.z) * (1 + velocity / SPEED_OF_LIGHT) - 1,
+        "z_error": (1 + fit.model.z) * velocity_error / SPEED_OF_LIGHT,
+    }  # fmt: skip
 
 
 def _row(fit, scale, settings, name, flux, error, flags):
@@ -298,6 +326,7 @@ def _row(fit, scale, settings, name, flux, error, flags):
         "velocity": velocity, "velocity_error": float(fit.velocity_error[0] * scale),
         "dispersion": float(fit.dispersion[0]), "dispersion_error": float(fit.dispersion_error[0] * scale),
         "dispersion_observed": float(fit.dispersion_observed[0]),
+        "dispersion_limit": float(fit.dispersion[0] + scale * (fit.dispersion_limit[0] - fit.dispersion[0])),
         "z": (1 + fit.model.z) * (1 + velocity / SPEED_OF_LIGHT) - 1,
         "z_error": (1 + fit.model.z) * float(fit.velocity_error[0] * scale) / SPEED_OF_LIGHT,
         "upper_limit": np.nan if detected else float(3 * error), "flags": flags,

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from klever.linefit import kernel
+from klever.linefit.kernel import fit as kernel_fit
+from klever.linefit.kernel import posterior as kernel_posterior
+from klever.linefit.kernel.structures import Nodes, Problem, gaussian_tables
 from klever.linefit.normal import local_profiles, stretch_length
 from klever.linefit.window import padded_axis
 
-__all__ = ["fit_once", "search_starts"]
+__all__ = ["fit_once", "marginalise", "search_starts"]
 
 
 def fit_once(search, wavelength, flux, error, prior, prior_width, excluded=None):
@@ -18,7 +20,7 @@ def fit_once(search, wavelength, flux, error, prior, prior_width, excluded=None)
     covariance, far = np.empty((n_lines, n_lines, n)), np.empty(flux.shape)
     spikes = np.zeros(flux.shape, bool)
     products = out, out_lines, covariance, far, spikes
-    kernel.fit(problem, nodes, flux, error, excluded, prior, float(prior_width), *products)
+    kernel_fit.fit(problem, nodes, flux, error, excluded, prior, float(prior_width), *products)
     dof = np.maximum(out[8] - search.ties.shape[1] - 4, 1)
     return {
         "position": out[:2], "spread": out[2:4], "continuum": out[4:6], "chi2": out[6], "gain": out[7],
@@ -32,10 +34,25 @@ def search_starts(search, wavelength, flux, error):
     """Return velocity and decrease of chi2, each of shape (n,), of the best start."""
     flux, error, excluded, prior = _arrays(flux, error, None, None)
     velocity, gain = np.empty(len(flux)), np.empty(len(flux))
-    kernel.search(
+    kernel_fit.search(
         _problem(search, wavelength), _nodes(search, wavelength), flux, error, excluded, prior, 1.0, velocity, gain
     )
     return velocity, gain
+
+
+def marginalise(search, wavelength, flux, error, prior, prior_width, best, spread, excluded):
+    """Posterior of each spectrum; see `klever.linefit.posterior`."""
+    flux, error, excluded, prior = _arrays(flux, error, excluded, prior)
+    axis = padded_axis(wavelength, search.padding(wavelength))
+    nodes = node_profiles(search.model, axis, search.grid())
+    n, k = len(flux), search.ties.shape[1]
+    result, moments = np.empty((8, n)), np.empty((k + k * k, n))
+    kernel_posterior.posterior(
+        _problem(search, wavelength), nodes, flux, error, excluded, prior, float(prior_width),
+        np.ascontiguousarray(best), np.ascontiguousarray(spread), result, moments,
+    )  # fmt: skip
+    covariance = np.einsum("ik,kms,jm->ijs", search.ties, moments[k:].reshape(k, k, n), search.ties)
+    return result, search.ties @ moments[:k], covariance
 
 
 def _arrays(flux, error, excluded, prior):
@@ -49,9 +66,9 @@ def _problem(search, wavelength):
     model, pad = search.model, search.padding(wavelength)
     axis = padded_axis(wavelength, pad)
     top, bottom, low, high = search.bound or (0, 0, 0.0, 0.0)
-    cdf, pdf = kernel.gaussian_tables()
+    cdf, pdf = gaussian_tables()
     owner = np.argmax(search.ties, axis=1)
-    return kernel.Problem(
+    return Problem(
         edges=axis.edges, density=axis.step / np.diff(axis.edges), x=axis.x,
         rest=np.ascontiguousarray(model.centres(0.0)), owner=owner,
         coefficient=search.ties[np.arange(len(owner)), owner], n_columns=search.ties.shape[1],
@@ -77,4 +94,4 @@ def node_profiles(model, axis, places):
     for k in range(len(places)):
         profile[k, :, : length[k]] = local.kinds[0, :, k, trim[k] : trim[k] + length[k]]
     start = np.ascontiguousarray((local.start + trim).T)
-    return kernel.Nodes(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), start, length, profile)
+    return Nodes(np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1]), start, length, profile)

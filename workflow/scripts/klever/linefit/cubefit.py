@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from klever.cubes.noise import spatial_autocorrelation
+from klever.linefit.binned import NO_BIN, binned_autocorrelation, spread
+from klever.linefit.groupspectra import bins_of, fit_group, group_spectra
 from klever.linefit.model import GroupModel
+from klever.linefit.outflow import BROAD, broad_components
 from klever.linefit.smoothing import smooth, smoothed_autocorrelation, smoothed_variance
-from klever.linefit.varpro import fit_spectra, search_velocity
-from klever.linefit.window import channels_of_group
 from klever.maps import Flag, Map, MapSet
 from klever.spectral_lines import SPEED_OF_LIGHT, lines_in_band
 
@@ -17,7 +18,6 @@ __all__ = ["BandFit", "band_models", "fit_cube"]
 FLUX_UNIT = "erg s-1 cm-2"
 DENSITY_UNIT = "erg s-1 cm-2 um-1"
 _EDGE_MARGIN = 300.0  # km/s: a line closer to the last good channel is not fitted
-_PRIOR_GAIN = 20.0  # decrease of chi2 that makes the velocity of a 3 x 3 sum worth following
 _LINE_REACH = 1000.0  # km/s around each fitted line that count neither as continuum nor as noise
 _NOISE_CHANNELS = 100  # fewer channels away from lines: the noise is measured on all
 _OUTLIER_SIGMA = 8.0
@@ -107,7 +107,8 @@ def fit_cube(cube, band, settings):
     -------
     MapSet
         One map per line and sum (erg s-1 cm-2 per spaxel), ``VELOCITY_``, ``DISPERSION_`` (intrinsic),
-        ``DISPERSION_OBS_`` (km/s) and ``CHI2_`` (reduced) of each group, ``CONTINUUM`` and ``NOISE_ACF``.  Values are
+        ``DISPERSION_OBS_``, ``DISPERSION_LIMIT_`` (km/s; the last a 95 % upper limit) and
+        ``CHI2_`` (reduced) of each group, ``CONTINUUM`` and ``NOISE_ACF``.  Values are
         NaN where flagged ``NO_DATA`` or ``NOT_FITTED``, and where a line has no unmasked channel (``LOW_COVERAGE``).
 
     Notes
@@ -117,94 +118,102 @@ def fit_cube(cube, band, settings):
     """
     options = settings["lines"]
     maps = MapSet(header=cube.header.copy())
-    fwhm = options["smoothing_fwhm"] / cube.spaxel_scale
-    fits = {}
+    bins, bin_line = bins_of(cube, band, options)
+    fits = []
     for model in band.models:
-        fit, inside = _fit_group(cube, band, model, fwhm, options)
-        fits[model.group.name] = (fit, inside)
-    reduced = np.concatenate([fit.reduced_chi2 for fit, _ in fits.values()]) if fits else np.ones(1)
+        spectra = group_spectra(cube, band, model, options, bins)
+        fits.append((spectra, fit_group(spectra, options)))
+    reduced = np.concatenate([fit.reduced_chi2 for _, fit in fits]) if fits else np.ones(1)
     reduced = reduced[np.isfinite(reduced)]
-    scale = float(np.sqrt(max(1.0, np.median(reduced)))) if reduced.size else 1.0
-    for fit, inside in fits.values():
-        _add_fluxes(maps, fit, inside, band.sums, scale)
-    for name, (fit, inside) in fits.items():
-        _add_kinematics(maps, name.upper(), fit, inside, scale)
+    # in steps of 0.01, so that one bad spaxel does not change the errors of all others in their last digits
+    scale = float(np.round(np.sqrt(max(1.0, np.median(reduced))), 2)) if reduced.size else 1.0
+    broad = [broad_components(spectra, fit, options, scale) for spectra, fit in fits]
+    draw = [_Painter(spectra.index, band.valid.any(axis=0)) for spectra, _ in fits]
+    for (_, fit), painter in zip(fits, draw, strict=True):
+        _add_fluxes(maps, fit, painter, band.sums, scale)
+    for (_, fit), painter in zip(fits, draw, strict=True):
+        _add_kinematics(maps, fit, painter, scale)
+    for component, painter in zip(broad, draw, strict=True):
+        if component is not None:
+            _add_broad(maps, component, painter, scale)
+    fwhm = 0.0 if bins is not None else options["smoothing_fwhm"] / cube.spaxel_scale
     maps["CONTINUUM"] = _continuum(cube, band, fwhm, scale)
-    maps["NOISE_ACF"] = Map(smoothed_autocorrelation(band.autocorrelation, fwhm))
-    _describe(maps.header, cube, band, settings, scale)
+    if bins is None:
+        maps["NOISE_ACF"] = Map(smoothed_autocorrelation(band.autocorrelation, fwhm))
+    else:
+        maps["NOISE_ACF"] = Map(binned_autocorrelation(bins, band.autocorrelation))
+        maps["BIN"] = Map(bins.astype(float))
+    _describe(maps.header, cube, band, settings, scale, bin_line)
     return maps
 
 
-def _fit_group(cube, band, model, fwhm, options):
-    """Fit one group; returns the `FitResult` of the spaxels inside, and the map (ny, nx) that says which are inside."""
-    channels, near = channels_of_group(model, cube.wavelength, options["window"])
-    flux, error = cube.flux[channels], cube.error[channels]
-    valid = band.valid[channels] & near[:, None, None]
-    inside = valid.any(axis=0)
-    smoothed, weight = smooth(flux, valid, fwhm)
-    variance = smoothed_variance(error, valid, fwhm, band.autocorrelation, weight)
-    ranges = {"velocity_range": options["velocity_range"], "dispersion_range": tuple(options["dispersion_range"])}
-    wavelength = cube.wavelength[channels]
-    summed, summed_error = _sum_neighbours(flux, error, valid)
-    velocity, gain = search_velocity(model, wavelength, summed[:, inside].T, summed_error[:, inside].T, **ranges)
-    prior = np.where(gain > _PRIOR_GAIN, velocity, np.nan)
-    fit = fit_spectra(
-        model, wavelength, smoothed[:, inside].T, np.sqrt(variance[:, inside]).T,
-        minimum_coverage=options["minimum_coverage"], prior_velocity=prior, **ranges,
-    )  # fmt: skip
-    return fit, inside
+@dataclass
+class _Painter:
+    """Puts values of spectra into a map.
+
+    Attributes
+    ----------
+    index : ndarray of int, shape (ny, nx)
+        Row of each spaxel.
+    data : ndarray of bool, shape (ny, nx)
+        The spaxel has data in the band.
+    """
+
+    index: np.ndarray
+    data: np.ndarray
+
+    def values(self, values):
+        """Map of values, NaN outside."""
+        return spread(np.asarray(values, float), self.index, np.nan)
+
+    def flags(self, flags):
+        """Map of flags: ``NO_DATA`` outside, ``NOT_FITTED`` where there are data in no bin."""
+        image = spread(flags.astype(np.uint16), self.index, np.uint16(Flag.NO_DATA))
+        left_out = self.data & (self.index == NO_BIN) & (self.index.max() >= 0)
+        return np.where(left_out & (image == Flag.NO_DATA), np.uint16(Flag.NOT_FITTED), image)
 
 
-def _sum_neighbours(flux, error, valid):
-    """Mean over 3 x 3 spaxels and its error (neighbours taken as independent); NaN without a valid voxel."""
-    ny, nx = flux.shape[1:]
-    box_y, box_x = (np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 1 for n in (ny, nx))
-    box_y, box_x = box_y.astype(float), box_x.astype(float)
-    count = box_y @ valid.astype(float) @ box_x
-    total = box_y @ np.where(valid, flux, 0.0) @ box_x
-    square = box_y @ np.where(valid, error, 0.0) ** 2 @ box_x
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / count, np.where(count > 0.5, np.sqrt(square) / count, np.nan)
-
-
-def _spread(values, inside, fill):
-    """Put values of the spaxels inside into a map."""
-    image = np.full(inside.shape, fill, dtype=np.asarray(values).dtype)
-    image[inside] = values
-    return image
-
-
-def _flags(values, inside):
-    return _spread(values.astype(np.uint16), inside, np.uint16(Flag.NO_DATA))
-
-
-def _add_fluxes(maps, fit, inside, sums, scale):
+def _add_fluxes(maps, fit, painter, sums, scale):
     for i, name in enumerate(fit.model.names):
         maps[name] = Map(
-            _spread(fit.flux[i], inside, np.nan), _spread(fit.flux_error[i] * scale, inside, np.nan),
-            _flags(fit.line_flags[i], inside), FLUX_UNIT,
+            painter.values(fit.flux[i]), painter.values(fit.flux_error[i] * scale), painter.flags(fit.line_flags[i]),
+            FLUX_UNIT,
         )  # fmt: skip
     for name, members in sums.items():
         if members[0] in fit.model.names and set(members) <= set(fit.model.names):
             flux, error, flags = fit.total(members)
             error = np.where(np.isfinite(flux), error * scale, np.nan)
-            maps[name] = Map(
-                _spread(flux, inside, np.nan), _spread(error, inside, np.nan), _flags(flags, inside), FLUX_UNIT
-            )
+            maps[name] = Map(painter.values(flux), painter.values(error), painter.flags(flags), FLUX_UNIT)
 
 
-def _add_kinematics(maps, name, fit, inside, scale):
-    flags = _flags(fit.flags, inside)
+def _add_kinematics(maps, fit, painter, scale):
+    name, flags = fit.model.group.name.upper(), painter.flags(fit.flags)
     observed_error = fit.dispersion_error * fit.dispersion / fit.dispersion_observed
     for kind, value, error in (
         ("VELOCITY", fit.velocity, fit.velocity_error),
         ("DISPERSION", fit.dispersion, fit.dispersion_error),
         ("DISPERSION_OBS", fit.dispersion_observed, observed_error),
     ):
-        maps[f"{kind}_{name}"] = Map(
-            _spread(value, inside, np.nan), _spread(error * scale, inside, np.nan), flags.copy(), "km s-1"
+        maps[f"{kind}_{name}"] = Map(painter.values(value), painter.values(error * scale), flags.copy(), "km s-1")
+    limit = fit.dispersion + scale * (fit.dispersion_limit - fit.dispersion)
+    maps[f"DISPERSION_LIMIT_{name}"] = Map(painter.values(limit), None, flags.copy(), "km s-1")
+    maps[f"CHI2_{name}"] = Map(painter.values(fit.reduced_chi2), None, flags.copy(), "")
+
+
+def _add_broad(maps, broad, painter, scale):
+    """Add the broad component where it is kept, and its evidence where it was tried."""
+    group, flags = broad.group.upper(), painter.flags(broad.flags)
+    for i, name in enumerate(broad.names):
+        value, error = painter.values(broad.flux[i]), painter.values(broad.flux_error[i] * scale)
+        maps[f"{name}{BROAD}"] = Map(value, error, flags.copy(), FLUX_UNIT)
+    for kind, value, error in (
+        ("VELOCITY", broad.velocity, broad.velocity_error), ("DISPERSION", broad.dispersion, broad.dispersion_error)
+    ):  # fmt: skip
+        maps[f"{kind}_{group}{BROAD}"] = Map(
+            painter.values(value), painter.values(error * scale), flags.copy(), "km s-1"
         )
-    maps[f"CHI2_{name}"] = Map(_spread(fit.reduced_chi2, inside, np.nan), None, flags.copy(), "")
+    tried = np.where(np.isfinite(broad.evidence), 0, Flag.NOT_FITTED)
+    maps[f"EVIDENCE_{group}"] = Map(painter.values(broad.evidence), None, painter.flags(tried), "")
 
 
 def _continuum(cube, band, fwhm, scale):
@@ -237,13 +246,17 @@ def _continuum(cube, band, fwhm, scale):
     return Map(value * unit, spread * unit * scale, flags, DENSITY_UNIT)
 
 
-def _describe(header, cube, band, settings, scale):
+def _describe(header, cube, band, settings, scale, bin_line):
     header["GALAXY"] = (settings["galaxy"], "galaxy of the catalogue")
     header["BAND"] = (settings["band"], "band of the instrument")
     header["INSTRUME"] = (settings["instrument"], "instrument")
     header["Z"] = (float(settings["z"]), "redshift of velocity zero")
     header["PSFFWHM"] = (float(settings["psf_fwhm"]), "[arcsec] seeing of the unsmoothed cube")
-    header["SMOOTH"] = (float(settings["lines"]["smoothing_fwhm"]), "[arcsec] FWHM of the spatial smoothing")
+    smoothing = 0.0 if bin_line else settings["lines"]["smoothing_fwhm"]
+    header["SMOOTH"] = (float(smoothing), "[arcsec] FWHM of the spatial smoothing")
+    if bin_line:
+        header["BINLINE"] = (bin_line, "line for which spaxels were binned")
+        header["BINSNR"] = (float(settings["lines"]["bin_snr"]), "S/N of that line asked for in a bin")
     header["SPAXEL"] = (float(cube.spaxel_scale), "[arcsec] spaxel side")
     header["STATE"] = (band.state, "ok | no_line_in_band")
     header["ERRSCALE"] = (scale, "errors multiplied by sqrt(median reduced chi2)")

@@ -5,9 +5,9 @@ For k below ten this is much faster than a batched LAPACK call, as every operati
 
 import numpy as np
 
-__all__ = ["cholesky", "inverse", "solve"]
+__all__ = ["RIDGE", "cholesky", "inverse", "solve"]
 
-_RIDGE = 1e-12  # of a standardised diagonal: leaves good columns alone, keeps degenerate ones finite
+RIDGE = 1e-12  # of a standardised diagonal: leaves good columns alone, keeps degenerate ones finite
 
 
 def cholesky(matrix):
@@ -30,10 +30,10 @@ def cholesky(matrix):
     scale = np.where(dead, 0.0, 1.0 / np.sqrt(np.where(dead, 1.0, diagonal)))
     factor = [[None] * size for _ in range(size)]
     for j in range(size):
-        pivot = np.full(matrix.shape[2:], 1.0 + _RIDGE)
+        pivot = np.full(matrix.shape[2:], 1.0 + RIDGE)
         for m in range(j):
             pivot -= factor[j][m] ** 2
-        np.sqrt(np.maximum(pivot, _RIDGE), out=pivot)
+        np.sqrt(np.maximum(pivot, RIDGE), out=pivot)
         factor[j][j] = pivot
         for i in range(j + 1, size):
             value = matrix[i, j] * scale[i] * scale[j]

@@ -10,10 +10,20 @@ from klever.linefit.model import GroupModel, pixel_profile
 from klever.linefit.window import Window
 from klever.spectral_lines import SPEED_OF_LIGHT
 
-__all__ = ["Evaluation", "LocalProfiles", "evaluate", "local_profiles", "sandwich", "solve_bounded", "stretch_length"]
+__all__ = [
+    "MARGIN",
+    "PROFILE_SIGMAS",
+    "Evaluation",
+    "LocalProfiles",
+    "evaluate",
+    "local_profiles",
+    "sandwich",
+    "solve_bounded",
+    "stretch_length",
+]
 
 PROFILE_SIGMAS = 4.5  # half width of a line's stretch of channels; the profile is 4e-5 of its peak there
-_MARGIN = 2  # channels: velocities move the lines of a group by slightly different numbers of channels
+MARGIN = 2  # channels: velocities move the lines of a group by slightly different numbers of channels
 
 
 @dataclass
@@ -64,7 +74,7 @@ class Evaluation:
 def stretch_length(model: GroupModel, dispersion, step):
     """Return the number of channels that hold a line of `dispersion` (km/s)."""
     sigma = float(np.max(model.sigmas(model.centres(0.0), dispersion)))
-    return int(np.ceil(2 * PROFILE_SIGMAS * sigma / step)) + 1 + 2 * _MARGIN
+    return int(np.ceil(2 * PROFILE_SIGMAS * sigma / step)) + 1 + 2 * MARGIN
 
 
 def local_profiles(window: Window, model: GroupModel, velocity, dispersion):

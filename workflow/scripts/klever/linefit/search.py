@@ -5,11 +5,11 @@ import numpy as np
 from klever.linefit import linalg
 from klever.linefit.normal import evaluate, local_profiles, stretch_length
 
-__all__ = ["BATCH", "Search"]
+__all__ = ["BATCH", "ITERATIONS", "TOLERANCE", "Search"]
 
 BATCH = 384  # spaxels: keeps the working arrays in the cache
-_ITERATIONS = 40
-_TOLERANCE = 1e-3  # of chi2, in the predicted decrease of a step: that step is the last
+ITERATIONS = 40
+TOLERANCE = 1e-3  # of chi2, in the predicted decrease of a step: that step is the last
 _STEP_LIMIT = 0.5  # of the range of a parameter, per step
 
 
@@ -45,6 +45,16 @@ class Search:
             count = int(np.ceil(self.high[0] / step))
             for velocity in np.linspace(self.low[0], self.high[0], 2 * count + 1)[1:-1]:
                 yield velocity, dispersion
+
+    def grid(self):
+        """Nodes of the posterior, shape (n, 2): even in velocity (fastest) and in the logarithm of dispersion."""
+        low, high = self.low[1], self.high[1]
+        step = 0.6 * float(self.model.observed_dispersion(0.0, low))
+        n_v = int(np.ceil((self.high[0] - self.low[0]) / step))
+        n_s = max(int(np.ceil(np.log(high / low) / 0.35)), 3)
+        velocity = self.low[0] + (np.arange(n_v) + 0.5) * (self.high[0] - self.low[0]) / n_v
+        dispersion = low * (high / low) ** ((np.arange(n_s) + 0.5) / n_s)
+        return np.stack([np.tile(velocity, n_s), np.repeat(dispersion, n_v)], axis=1)
 
     def starts(self, window, prior, prior_width):
         """Find the best node of each spaxel.
@@ -97,11 +107,11 @@ class Search:
         now = self.evaluate(window, rows, position)
         chi2, gradient, curvature = now.chi2, now.gradient, now.curvature
         damping = np.full(len(rows), 1e-2)
-        for _ in range(_ITERATIONS):
+        for _ in range(ITERATIONS):
             step, predicted = self._step(position[:, active], gradient, curvature, damping[active])
             step = np.clip(step, -reach, reach)
             trial = np.clip(position[:, active] + step, self.low[:, None], self.high[:, None])
-            moved = predicted > _TOLERANCE
+            moved = predicted > TOLERANCE
             position[:, active[~moved]] = trial[:, ~moved]
             if not moved.any():
                 break

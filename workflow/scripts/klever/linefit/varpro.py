@@ -2,13 +2,14 @@
 
 Only velocity and dispersion are non-linear.  For any pair of them the line fluxes and the linear continuum follow
 exactly from weighted normal equations (Golub & Pereyra 1973), so a grid finds the start of each spaxel and a
-Levenberg-Marquardt search in two dimensions finishes.  The loops run over iterations, lines and batches, never over
-spaxels.
+Levenberg-Marquardt search in two dimensions finishes.  Two engines do this: `klever.linefit.kernel` spectrum by
+spectrum in machine code, `klever.linefit.vectorised` in NumPy for all spectra at once.
 """
 
 import numpy as np
 
 from klever.errors import ConfigError
+from klever.linefit.posterior import monte_carlo
 from klever.linefit.result import FitResult
 from klever.linefit.search import Search
 from klever.maps import Flag
@@ -16,6 +17,7 @@ from klever.maps import Flag
 __all__ = ["fit_spectra", "search_velocity"]
 
 _SPIKE_SIGMA = 8.0
+_LIMIT_SNR = 3.0
 _RESIDUAL_SIGMA = 5.0  # chi2 in the lines' cores above its expectation, in units of its standard deviation
 _CORE_SIGMAS = 3.0
 _NEGATIVE_SNR = -5.0
@@ -33,6 +35,9 @@ def fit_spectra(
     prior_velocity=None,
     prior_width=100.0,
     engine="compiled",
+    errors="jacobian",
+    samples=100,
+    seed=0,
 ):
     """Fit one group of lines to many spectra.
 
@@ -56,6 +61,13 @@ def fit_spectra(
         km/s.
     engine : {"compiled", "numpy"}
         The same algorithm twice.
+    errors : {"jacobian", "posterior", "montecarlo"}
+        ``jacobian``: from the inverse Hessian at the minimum.  ``posterior``: marginalised over velocity and dispersion
+        with the priors of `klever.linefit.posterior` (`prior_velocity` with `prior_width` is one); velocity and
+        dispersion are then medians, fluxes remain those of the best fit.  ``montecarlo``: scatter of `samples` fits to
+        the best model with new noise, each with its own search.
+    samples, seed : int
+        Of ``montecarlo``.
 
     Returns
     -------
@@ -98,7 +110,46 @@ def fit_spectra(
         second["spikes"] |= struck[again].T
         for key, value in second.items():
             fit[key][..., again] = value
-    return _finish(search, wavelength, fit, minimum_coverage, excess, _unreachable(fit, excess).any(axis=1))
+    still = _unreachable(fit, excess).any(axis=1)
+    result = _finish(search, wavelength, fit, minimum_coverage, excess, still)
+    struck |= fit["spikes"].T
+    _set_errors(result, search, wavelength, (flux, error, prior_velocity, prior_width, struck), engine, errors, samples,
+                seed)  # fmt: skip
+    return result
+
+
+def _set_errors(result, search, wavelength, data, engine, errors, samples, seed):
+    """Replace the errors of the Hessian by those asked for; give widths at the lower bound an upper limit."""
+    flux, error, prior, prior_width, excluded = data
+    fitted = np.isfinite(result.velocity)
+    at_low = fitted & ((result.flags & Flag.DISPERSION_BOUND) != 0) & (result.dispersion < search.low[1] * 1.001)
+    main = search.model.main
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # the width of noise needs no upper limit
+        at_low &= result.flux[main] / result.flux_error[main] >= _LIMIT_SNR
+    rows = np.flatnonzero(fitted if errors == "posterior" else at_low)
+    if rows.size:
+        best = np.array([result.velocity, result.dispersion])
+        unbound = np.array([(result.flags & bit) == 0 for bit in (Flag.VELOCITY_BOUND, Flag.DISPERSION_BOUND)])
+        spread = np.where(unbound, [result.velocity_error, result.dispersion_error], np.nan)
+        quantiles, _, covariance = _engine(engine).marginalise(
+            search, wavelength, flux[rows], error[rows], None if prior is None else prior[rows], prior_width,
+            best[:, rows], spread[:, rows], excluded[rows],
+        )  # fmt: skip
+        result.dispersion_limit[rows] = quantiles[6]
+        if errors == "posterior":
+            result.set_posterior(rows, quantiles, covariance)
+    if errors == "montecarlo" and fitted.any():
+        rows = np.flatnonzero(fitted)
+        model_flux = (result.continuum_at(wavelength) + result.lines_at(wavelength))[rows]
+        prior = None if prior is None else prior[rows]
+        spread, covariance = monte_carlo(
+            _engine(engine).fit_once, search, wavelength, model_flux, np.where(np.isfinite(flux), error, np.nan)[rows],
+            prior, prior_width, excluded[rows], samples, seed,
+        )  # fmt: skip
+        result.set_scatter(rows, spread, covariance)
+    if errors not in ("jacobian", "posterior", "montecarlo"):
+        raise ConfigError(f"lines.errors is {errors!r}; it must be jacobian, posterior or montecarlo.")
 
 
 def search_velocity(
@@ -166,6 +217,7 @@ def _finish(search, wavelength, fit, minimum_coverage, excess, still_unreachable
         covariance=fit["covariance"] * hide, coverage=fit["coverage"], velocity=velocity * hide,
         velocity_error=spread[0] * hide, dispersion=dispersion * hide, dispersion_error=spread[1] * hide,
         dispersion_observed=model.observed_dispersion(velocity, dispersion) * hide,
+        dispersion_limit=(dispersion + 1.645 * spread[1]) * hide, best=np.array([velocity, dispersion]) * hide,
         continuum=fit["continuum"] * hide, centre=0.5 * (wavelength[0] + wavelength[-1]), chi2=fit["chi2"] * hide,
         dof=fit["dof"], improvement=fit["gain"] * hide, flags=flags, line_flags=line_flags,
     )  # fmt: skip

@@ -4,13 +4,14 @@ import numpy as np
 
 from klever.linefit import linalg
 from klever.linefit.normal import local_profiles, sandwich
+from klever.linefit.posterior import marginalise
 from klever.linefit.search import BATCH
 from klever.linefit.window import prepare
 
-__all__ = ["fit_once", "search_starts"]
+__all__ = ["CORE_SIGMAS", "SPIKE_PEAK", "fit_once", "marginalise", "search_starts"]
 
-_SPIKE_PEAK = 0.3  # of the model's peak: smaller residuals do not spoil a fit
-_CORE = 2.5  # sigma on each side of a line
+SPIKE_PEAK = 0.3  # of the model's peak: smaller residuals do not spoil a fit
+CORE_SIGMAS = 2.5  # sigma on each side of a line
 
 
 def search_starts(search, wavelength, flux, error):
@@ -89,7 +90,7 @@ def _collect(search, window, rows, out):
     square = weight * residual**2
     core = in_core & (weight > 0)
     out["core"][0, rows], out["core"][1, rows] = (square * core).sum(axis=1), core.sum(axis=1)
-    large = np.abs(residual) > _SPIKE_PEAK * np.maximum(peak, 1e-300)[:, None]
+    large = np.abs(residual) > SPIKE_PEAK * np.maximum(peak, 1e-300)[:, None]
     out["far"][:, rows] = np.where(large, np.sqrt(square), 0.0)[:, inner].T
 
 
@@ -97,7 +98,7 @@ def _near(window, model, line, position):
     """Channels of the window (padding excluded) that hold the core of a line, shape (n, n_padded)."""
     centre = model.centres(position[0])[line]
     sigma = model.sigmas(centre, position[1])
-    first, last = (np.searchsorted(window.edges, centre + side * _CORE * sigma, "right") - 1 for side in (-1, 1))
+    first, last = (np.searchsorted(window.edges, centre + side * CORE_SIGMAS * sigma, "right") - 1 for side in (-1, 1))
     channel = np.arange(window.weight.shape[1])
     near = (channel >= first[:, None]) & (channel <= last[:, None])
     return near & (channel >= window.pad) & (channel < len(channel) - window.pad)

@@ -7,10 +7,19 @@ import numpy as np
 from klever.linefit.model import pixel_edges
 from klever.spectral_lines import SPEED_OF_LIGHT
 
-__all__ = ["Axis", "Window", "channels_of_group", "find_spikes", "padded_axis", "prepare"]
+__all__ = [
+    "SPIKE_CONTRAST",
+    "SPIKE_SIGMA",
+    "Axis",
+    "Window",
+    "channels_of_group",
+    "find_spikes",
+    "padded_axis",
+    "prepare",
+]
 
-_SPIKE_SIGMA = 10.0
-_SPIKE_CONTRAST = 0.7  # a line of the instrument's width (sigma >= 0.75 channel) reaches 0.55
+SPIKE_SIGMA = 10.0
+SPIKE_CONTRAST = 0.7  # a line of the instrument's width (sigma >= 0.75 channel) reaches 0.55
 
 
 @dataclass
@@ -115,7 +124,7 @@ def find_spikes(flux, weight):
     below = np.minimum(left, right) - middle
     height = np.abs(middle - base)
     stands_out = np.maximum(above, below)
-    spikes[:, 2:-2] = usable & (stands_out * sigma > _SPIKE_SIGMA) & (stands_out > _SPIKE_CONTRAST * height)
+    spikes[:, 2:-2] = usable & (stands_out * sigma > SPIKE_SIGMA) & (stands_out > SPIKE_CONTRAST * height)
     return spikes
 
 

@@ -64,6 +64,7 @@ STAGES = (
           needs=("simulate_galaxy",), silent=True),
     Stage("ingest", "ingest", _GALAXY + "{band}/cube.fits", per_band=True, needs=("simulate_cube",)),
     Stage("lines", "lines", _GALAXY + "{band}/linemaps.fits", _GALAXY + "{band}/lines.ecsv", True, ("ingest",)),
+    Stage("quality", "line_quality", _GALAXY + "quality.pdf", needs=("lines",)),
     Stage("align", "align", _GALAXY + "aligned.fits", needs=("simulate_galaxy", "lines")),
     Stage("lens", "lens", _GALAXY + "lens.fits", needs=("simulate_lens", "align")),
     Stage("source", "source", _GALAXY + "source.fits", needs=("align", "lens")),

@@ -1,0 +1,49 @@
+"""Simulate and ingest one cube with the project's own steps, without a workflow."""
+
+from pathlib import Path
+
+from klever.config.loading import load_survey
+
+__all__ = ["simulate"]
+
+
+def simulate(folder, root, galaxy, band, config):
+    """Write ``cube.fits`` (canonical) and ``truth.fits`` of one band of a simulated galaxy into `folder`.
+
+    Parameters
+    ----------
+    folder, root : Path
+        Where to write; the project.
+    galaxy, band : str
+    config : dict
+        Content of config/config.yaml.
+
+    Returns
+    -------
+    dict
+        Settings of the band: z, psf_fwhm, ...
+    """
+    from ingest import ingest_cube
+    from simulate_cube import simulate_cube
+    from simulate_galaxy import simulate_galaxy
+
+    folder, resources = Path(folder), root / "resources"
+    survey = load_survey(config, root, resources, root / "workflow/schemas")
+    settings = {
+        "galaxy": galaxy, "band": band, "components": survey.simulated_components(galaxy), **survey.galaxy(galaxy),
+        **survey.settings(galaxy, "simulation")["simulation"], **survey.settings(galaxy, "ingest"),
+        **survey.observation(galaxy, band),
+    }  # fmt: skip
+    shared = {"line_list": resources / "lines.yaml", "scene": folder / "scene.npz"}
+    simulate_galaxy(
+        lens_parameters=resources / "simulation/lenses.yaml", calibrations=resources / "calibrations.json", **shared,
+        source_truth=folder / "source_truth.fits", truth=folder / "truth.ecsv", hst_images=[], settings=settings,
+    )  # fmt: skip
+    sky = resources / "oh_lines_rousselot2000.dat"
+    instruments = resources / "instruments.yaml"
+    simulate_cube(
+        **shared, instruments=instruments, sky_lines=sky, cube=folder / "raw.fits", truth=folder / "truth.fits",
+        settings=settings,
+    )  # fmt: skip
+    ingest_cube(folder / "raw.fits", sky, instruments, folder / "cube.fits", settings)
+    return settings
