@@ -241,7 +241,6 @@ def fit_aperture(cube, band, maps, settings):
     flux, error, coverage = extract_spectrum(cube.flux, cube.error, band.valid, weights, band.autocorrelation)
     result = ApertureSpectrum(x, y, method, peak_map, flux, error, np.full(len(flux), np.nan),
                               np.full(len(flux), np.nan), coverage)  # fmt: skip
-    chi2 = dof = 0.0
     spectra = []
     for model in band.models:
         channels, near = channels_of_group(model, cube.wavelength, options["window"])
@@ -252,19 +251,25 @@ def fit_aperture(cube, band, maps, settings):
         fit = fit_group(one, options)
         spectra.append((channels, one))
         result.fits.append(fit)
-        if not fit.flags[0] & Flag.NOT_FITTED:
-            chi2, dof = chi2 + fit.chi2[0], dof + fit.dof[0]
-    result.error_scale = float(np.sqrt(max(1.0, chi2 / dof))) if dof else 1.0
+    scale = _error_scale(result.fits)
     for (channels, one), fit in zip(spectra, result.fits, strict=True):
-        broad = broad_components(one, fit, options, result.error_scale)
+        broad = broad_components(one, fit, options, scale)
         result.broad.append(broad)
         if not fit.flags[0] & Flag.NOT_FITTED:
             continuum = np.where(one.near, fit.continuum_at(one.wavelength)[0], np.nan)
             result.continuum[channels] = np.where(one.near, continuum, result.continuum[channels])
             model_flux = continuum + fit.lines_at(one.wavelength)[0] + (0.0 if broad is None else broad.curve[0])
             result.model[channels] = np.where(one.near, model_flux, result.model[channels])
+    result.error_scale = _error_scale(result.fits)
     result.error = error * result.error_scale
     return result
+
+
+def _error_scale(fits):
+    """Root of the common reduced chi2 of all groups, at least one."""
+    fitted = [fit for fit in fits if not fit.flags[0] & Flag.NOT_FITTED]
+    dof = sum(fit.dof[0] for fit in fitted)
+    return float(np.sqrt(max(1.0, sum(fit.chi2[0] for fit in fitted) / dof))) if dof else 1.0
 
 
 def line_rows(aperture, sums, settings):
