@@ -32,7 +32,7 @@ class Flag(IntFlag):
     OUTSIDE_CALIBRATION = 512  # metallicity at the edge of the calibrated range
     BIMODAL = 1024  # metallicity posterior with two separate modes
     ON_SKY_LINE = 2048  # the line's core falls on channels of a bright sky line
-    RESIDUAL = 4096  # the residual in the line's core is larger than the noise explains
+    RESIDUAL = 4096  # the residual around the line is larger than the noise explains
 
 
 @dataclass

@@ -20,7 +20,7 @@ NEGLIGIBLE = 7.0  # in log-probability, for the fluxes
 LEVELS = (0.5, 0.15865525393145707, 0.8413447460685429, 0.95)
 
 
-def monte_carlo(fit_once, search, wavelength, model_flux, error, prior, prior_width, excluded, samples, seed):
+def monte_carlo(fit_once, search, wavelength, model_flux, error, prior, prior_width, excluded, samples, seed, rows):
     """Scatter of fits to the best model with new noise, each with its own search.
 
     Parameters
@@ -34,6 +34,8 @@ def monte_carlo(fit_once, search, wavelength, model_flux, error, prior, prior_wi
     prior, prior_width, excluded
         As for the fit.
     samples, seed : int
+    rows : ndarray of int, shape (n,)
+        Numbers of the spectra: each has random numbers of its own, whatever the others are.
 
     Returns
     -------
@@ -42,11 +44,12 @@ def monte_carlo(fit_once, search, wavelength, model_flux, error, prior, prior_wi
     covariance : ndarray, shape (n_lines, n_lines, n)
         Of the fluxes.
     """
-    generator = np.random.default_rng(seed)
+    generators = [np.random.default_rng([seed, row]) for row in rows]
     noise = np.where(np.isfinite(error), error, 0.0)
     positions, fluxes = [], []
     for _ in range(samples):
-        mock = model_flux + noise * generator.standard_normal(model_flux.shape)
+        scatter = np.array([generator.standard_normal(len(wavelength)) for generator in generators])
+        mock = model_flux + noise * scatter
         fit = fit_once(search, wavelength, mock, error, prior, prior_width, excluded)
         positions.append(fit["position"])
         fluxes.append(fit["flux"])

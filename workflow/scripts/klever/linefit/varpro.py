@@ -12,13 +12,15 @@ from klever.errors import ConfigError
 from klever.linefit.posterior import monte_carlo
 from klever.linefit.result import FitResult
 from klever.linefit.search import Search
+from klever.linefit.vectorised import CORE_VELOCITY
 from klever.maps import Flag
+from klever.spectral_lines import SPEED_OF_LIGHT
 
 __all__ = ["fit_spectra", "search_velocity"]
 
 _SPIKE_SIGMA = 8.0
 _LIMIT_SNR = 3.0
-_RESIDUAL_SIGMA = 5.0  # chi2 in the lines' cores above its expectation, in units of its standard deviation
+_RESIDUAL_SIGMA = 5.0  # chi2 around the lines above its expectation, in units of its standard deviation
 _CORE_SIGMAS = 3.0
 _NEGATIVE_SNR = -5.0
 _ABSORPTION_GAIN = 36.0  # a main line in absorption that explains this much more chi2 than any emission: not fitted
@@ -112,10 +114,21 @@ def fit_spectra(
             fit[key][..., again] = value
     still = _unreachable(fit, excess).any(axis=1)
     result = _finish(search, wavelength, fit, minimum_coverage, excess, still)
+    _flag_left_out(result, wavelength, struck)
     struck |= fit["spikes"].T
     _set_errors(result, search, wavelength, (flux, error, prior_velocity, prior_width, struck), engine, errors, samples,
                 seed)  # fmt: skip
     return result
+
+
+def _flag_left_out(result, wavelength, struck):
+    """Set ``RESIDUAL`` where channels near a line were left out because no fit reaches them: another component?"""
+    for row in np.flatnonzero(struck.any(axis=1) & np.isfinite(result.velocity)):
+        centres = result.model.centres(result.best[0, row])
+        distance = np.abs(wavelength[struck[row]][:, None] / centres - 1) * SPEED_OF_LIGHT
+        if (distance < CORE_VELOCITY).any():
+            result.flags[row] |= Flag.RESIDUAL
+            result.line_flags[:, row] |= Flag.RESIDUAL
 
 
 def _set_errors(result, search, wavelength, data, engine, errors, samples, seed):
@@ -145,7 +158,7 @@ def _set_errors(result, search, wavelength, data, engine, errors, samples, seed)
         prior = None if prior is None else prior[rows]
         spread, covariance = monte_carlo(
             _engine(engine).fit_once, search, wavelength, model_flux, np.where(np.isfinite(flux), error, np.nan)[rows],
-            prior, prior_width, excluded[rows], samples, seed,
+            prior, prior_width, excluded[rows], samples, seed, rows,
         )  # fmt: skip
         result.set_scatter(rows, spread, covariance)
     if errors not in ("jacobian", "posterior", "montecarlo"):
@@ -201,6 +214,7 @@ def _finish(search, wavelength, fit, minimum_coverage, excess, still_unreachable
     core, n_core = fit["core"]
     suspicious = core / excess**2 > n_core + _RESIDUAL_SIGMA * np.sqrt(2 * n_core)
     flags |= np.where(suspicious, Flag.RESIDUAL, 0).astype(np.uint16)
+    flags = np.where(bad, np.uint16(Flag.NOT_FITTED), flags)  # what never was cannot be at a bound
     line_flags = np.repeat(flags[None], len(centres), axis=0)
     low_coverage = ~(fit["coverage"] >= minimum_coverage) | ~measured
     line_flags |= np.where(low_coverage, Flag.LOW_COVERAGE, 0).astype(np.uint16)

@@ -7,11 +7,12 @@ from klever.linefit.normal import local_profiles, sandwich
 from klever.linefit.posterior import marginalise
 from klever.linefit.search import BATCH
 from klever.linefit.window import prepare
+from klever.spectral_lines import SPEED_OF_LIGHT
 
-__all__ = ["CORE_SIGMAS", "SPIKE_PEAK", "fit_once", "marginalise", "search_starts"]
+__all__ = ["CORE_SIGMAS", "CORE_VELOCITY", "SPIKE_PEAK", "fit_once", "marginalise", "search_starts"]
 
 SPIKE_PEAK = 0.3  # of the model's peak: smaller residuals do not spoil a fit
-CORE_SIGMAS = 2.5  # sigma on each side of a line
+CORE_SIGMAS, CORE_VELOCITY = 2.5, 400.0  # around a line, the larger of sigmas and km/s: where residuals count
 
 
 def search_starts(search, wavelength, flux, error):
@@ -95,10 +96,11 @@ def _collect(search, window, rows, out):
 
 
 def _near(window, model, line, position):
-    """Channels of the window (padding excluded) that hold the core of a line, shape (n, n_padded)."""
+    """Channels of the window (padding excluded) that hold a line or lie near it, shape (n, n_padded)."""
     centre = model.centres(position[0])[line]
     sigma = model.sigmas(centre, position[1])
-    first, last = (np.searchsorted(window.edges, centre + side * CORE_SIGMAS * sigma, "right") - 1 for side in (-1, 1))
+    reach = np.maximum(CORE_SIGMAS * sigma, centre * CORE_VELOCITY / SPEED_OF_LIGHT)
+    first, last = (np.searchsorted(window.edges, centre + side * reach, "right") - 1 for side in (-1, 1))
     channel = np.arange(window.weight.shape[1])
     near = (channel >= first[:, None]) & (channel <= last[:, None])
     return near & (channel >= window.pad) & (channel < len(channel) - window.pad)

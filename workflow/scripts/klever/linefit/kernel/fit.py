@@ -7,7 +7,7 @@ from klever.linefit.kernel.spectrum import prepare
 from klever.linefit.kernel.structures import inner, make_scratch, outer
 from klever.linefit.kernel.system import chi2_of, fill_system, line_profiles, locate, solve_bounded
 from klever.linefit.search import ITERATIONS, TOLERANCE
-from klever.linefit.vectorised import CORE_SIGMAS, SPIKE_PEAK
+from klever.linefit.vectorised import CORE_SIGMAS, CORE_VELOCITY, SPIKE_PEAK
 from klever.spectral_lines import SPEED_OF_LIGHT
 
 __all__ = ["fit", "search"]
@@ -259,8 +259,9 @@ def _collect_residuals(problem, scratch, unit, velocity, dispersion, out, out_li
         out_lines[1, i] = seen / total
         centre = problem.rest[i] * (1 + velocity / SPEED_OF_LIGHT)
         sigma = np.sqrt((centre * dispersion / SPEED_OF_LIGHT) ** 2 + problem.sigma_instrument**2)
-        low = max(locate(problem.edges, centre - CORE_SIGMAS * sigma) - pad, 0)
-        high = min(locate(problem.edges, centre + CORE_SIGMAS * sigma) + 1 - pad, n)
+        reach = max(CORE_SIGMAS * sigma, centre * CORE_VELOCITY / SPEED_OF_LIGHT)
+        low = max(locate(problem.edges, centre - reach) - pad, 0)
+        high = min(locate(problem.edges, centre + reach) + 1 - pad, n)
         for c in range(low, high):
             core[c] = 1.0
     # information of tied lines adds with the square of their strengths
