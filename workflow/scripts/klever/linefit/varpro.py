@@ -122,13 +122,13 @@ def fit_spectra(
 
 
 def _flag_left_out(result, wavelength, struck):
-    """Set ``RESIDUAL`` where channels near a line were left out because no fit reaches them: another component?"""
+    """Set ``RESIDUAL`` where channels near a line were left out because no fit reaches them (another component)."""
     for row in np.flatnonzero(struck.any(axis=1) & np.isfinite(result.velocity)):
         centres = result.model.centres(result.best[0, row])
         distance = np.abs(wavelength[struck[row]][:, None] / centres - 1) * SPEED_OF_LIGHT
         if (distance < CORE_VELOCITY).any():
-            result.flags[row] |= Flag.RESIDUAL
-            result.line_flags[:, row] |= Flag.RESIDUAL
+            result.flags[row] |= np.uint16(Flag.RESIDUAL)
+            result.line_flags[:, row] |= np.uint16(Flag.RESIDUAL)
 
 
 def _set_errors(result, search, wavelength, data, engine, errors, samples, seed):
