@@ -49,7 +49,7 @@ def test_halpha_of_a_z1_galaxy_agrees_with_the_published_fit():
     fwhm, fwhm_error = 2.3548 * fit.dispersion_observed[0], 2.3548 * fit.dispersion_error[0] * scale
     assert abs(fwhm - 284) < 2 * np.hypot(11, fwhm_error)
     z = 1.975 * (1 + fit.velocity[0] / SPEED_OF_LIGHT) - 1
-    assert abs(z - 0.97520) / 1.975 * SPEED_OF_LIGHT < 30  # the file is not corrected to the barycentre
+    assert abs(z - 0.97520) < 0.0002
     naive = extract_spectrum(cube.flux, cube.error, band.valid, weights, np.ones((1, 1)))[1]
     assert np.nanmedian(error / naive) * scale == pytest.approx(1.6, abs=0.3)
 
@@ -66,7 +66,7 @@ def test_pseudo_fibre_of_a_z1_galaxy():
     assert aperture.method == "emission_peak"
     # published (KASHz, aperture not recorded): 9.16e-17 and sigma 121.5 km/s
     assert rows["Halpha"]["flux"] == pytest.approx(9.16e-17, rel=0.25)
-    assert rows["Halpha"]["dispersion"] == pytest.approx(121.5, abs=12)
+    assert rows["Halpha"]["dispersion"] == pytest.approx(121.5, abs=8)
     assert rows["NII6584"]["detected"]
     assert 1.0 < maps.header["ERRSCALE"] < 1.5
 
