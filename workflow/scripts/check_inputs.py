@@ -24,8 +24,10 @@ def survey_inputs(survey):
     for galaxy in survey.galaxies:
         entry = survey.galaxy(galaxy)
         position = {"galaxy": galaxy, "z": entry["z"], "ra": entry["ra"], "dec": entry["dec"]}
+        barycentric = survey.settings(galaxy, "ingest")["ingest"]["barycentric"]
         for band in survey.bands(galaxy):
-            requests.append(position | {"band": band} | survey.observation(galaxy, band))
+            observation = survey.observation(galaxy, band)
+            requests.append(position | {"band": band, "barycentric": barycentric} | observation)
         model = survey.lens(galaxy)
         if model["origin"] != "none" and model["name"] not in lenses:
             lenses.add(model["name"])

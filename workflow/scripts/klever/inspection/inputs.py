@@ -137,7 +137,8 @@ def inspect_cube(request, lines, instruments):
         return {}, [f"{instrument} has no band {band}; its bands are {known}"], []
     low, high = instruments[instrument][band]["range"]
     unit = request.get("unit") or "header"
-    cube = read_cube(request["cube"], unit, request.get("extension"), instrument, (low, high))
+    barycentric = request.get("barycentric", False)
+    cube = read_cube(request["cube"], unit, request.get("extension"), instrument, (low, high), barycentric)
     warnings = list(cube.meta["warnings"])
     first, last = (float(value) for value in cube.wavelength[[0, -1]])
     inside = [
