@@ -12,14 +12,17 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/lensing_common.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/lines.smk"
 include: "workflow/rules/align.smk"
+include: "workflow/rules/lensfit.smk"
 include: "workflow/rules/lens.smk"
 include: "workflow/rules/source.smk"
 include: "workflow/rules/metallicity.smk"
 include: "workflow/rules/publish.smk"
+include: "workflow/rules/lensing_figures.smk"
 
 
 rule all:
@@ -29,6 +32,7 @@ rule all:
         rules.tables.input,
         rules.spectra.input,
         rules.recovery_products.input,
+        rules.lensing_figures.input,
 
 
 onsuccess:

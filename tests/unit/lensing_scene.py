@@ -168,7 +168,9 @@ def write_aligned(path, value=None, *, shape=(92, 92), scale=0.065, error=0.01, 
 def align_settings(bands, **align):
     return {
         "galaxy": "test", "ra": RA, "dec": DEC, "z": 1.5, "bands": list(bands),
-        "align": {"pixel_scale": 0.065, "method": "auto", "image_filter": "F160W", "shifts": {}, **align},
+        "align": {"pixel_scale": 0.065, "method": "auto", "image_filter": "F160W", "image_psf_fwhm": 0.15,
+                  "reprojection": "bilinear", "max_shift": 0.6, "max_error": 0.15, "min_snr": 5.0, "shifts": {},
+                  **align},
     }  # fmt: skip
 
 

@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from lensing_scene import DEC, RA, align_settings, gaussian, write_band, write_image
+from lensing_scene import DEC, RA, align_settings, correlated_noise, gaussian, wcs_header, write_band, write_image
 
 from align import align_bands
+from klever.adjustment import Link, Shift, adjust
+from klever.alignment import measure_shifts
+from klever.bandmaps import read_bands
 from klever.errors import InputError
 from klever.grids import Grid
-from klever.maps import Flag, MapSet
+from klever.maps import Flag, Map, MapSet
 from klever.operators import load_operators
+from klever.registration import FWHM, Template, cross_correlate
 
 BROAD = np.hypot(0.6, 0.4)  # seeing and smoothing of the line maps
 
@@ -72,7 +76,8 @@ def test_line_peak_is_matched_when_there_is_no_continuum(tmp_path):
     maps = run(tmp_path, ["H"], image)
     assert maps.header["SHM_H"] == "lines"
     np.testing.assert_allclose(shift(maps, "H"), [0.3, -0.2], atol=0.04)
-    assert 0 < maps.header["SHE_H"] < 0.05
+    assert 0.04 < maps.header["SHE_H"] < 0.06  # gas need not lie where the stars do: klever.alignment.LINE_IMAGE_OFFSET
+    assert maps.header["SHR_H"] == "F160W"
 
 
 def test_bands_are_aligned_to_h_without_an_image(tmp_path):
@@ -103,7 +108,12 @@ def test_implausible_shift_is_not_applied(tmp_path, caplog):
     maps = run(tmp_path, ["H"], image)
     assert maps.header["SHM_H"] == "none"
     assert "implausible" in caplog.text
+    assert "implausible" in maps.header["SHN_H"]
+    assert maps.header["SHE_H"] == -1
     np.testing.assert_array_equal(shift(maps, "H"), 0)
+    accepted = run(tmp_path, ["H"], image, max_shift=1.0)
+    assert accepted.header["SHM_H"] == "continuum"
+    np.testing.assert_allclose(shift(accepted, "H"), [-0.8, 0], atol=0.02)
 
 
 def test_one_bad_spaxel_does_not_move_the_cube(tmp_path):
@@ -212,3 +222,134 @@ def test_empty_and_mismatched_inputs(tmp_path):
     with pytest.raises(InputError, match="no band has a spaxel"):
         align_bands([path], [], tmp_path / "a", tmp_path / "b", align_settings(["H"]))
     assert not (tmp_path / "a").exists()
+
+
+def template(sky_of_image, fwhm=0.15, shape=(140, 160)):
+    header = wcs_header(shape, 0.065)
+    grid = Grid(header, shape, (RA, DEC))
+    return Template(sky_of_image(*grid.pixel_offsets()), grid, fwhm, name="F160W")
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.06])
+def test_errors_of_the_shift_are_those_of_repeated_noise(tmp_path, noise):
+    offset = np.array([0.17, -0.12])
+    path = write_band(tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=offset, noise=0.0, rotation=20)
+    band, image, pulls = read_bands([path], ["H"], (RA, DEC))[0], template(sky(0.15)), []
+    product, generator = band.maps["CONTINUUM"], np.random.default_rng(7)
+    unit = 0.2**2 * 1e-18
+    for _ in range(60):
+        noisy = product.value + noise * unit * correlated_noise(product.value.shape, 0.85, generator)[0]
+        match = cross_correlate(Map(noisy, np.full(noisy.shape, noise * unit), product.flags), band, image, 1.0)
+        pulls.append((np.array([match.x, match.y]) + offset) / match.error)
+    assert 0.8 < np.std(pulls) < 1.3  # 120 pulls: their scatter is known to 6 %
+    assert np.abs(np.mean(pulls, axis=0)).max() < 3.5 / np.sqrt(60)
+
+
+def test_error_counts_the_noise_of_both_bands(tmp_path):
+    from klever.alignment import Limits, _band_match
+
+    bands = [write_band(tmp_path / "H.fits", sky(BROAD), noise=0.0, offset=(0.2, 0.1))]
+    bands.append(write_band(tmp_path / "YJ.fits", sky(BROAD), noise=0.0, offset=(-0.1, 0.15)))
+    bands = read_bands(bands, ["H", "YJ"], (RA, DEC))
+    clean, generator, unit, pulls = [b.maps["HALPHA"] for b in bands], np.random.default_rng(2), 0.01 * 0.04e-18, []
+    for _ in range(40):
+        for band, product in zip(bands, clean, strict=True):
+            noise = unit * correlated_noise(product.value.shape, 0.85, generator)[0]
+            band.maps["HALPHA"] = Map(product.value + noise, np.full(noise.shape, unit), product.flags)
+        match = _band_match(bands[0], "HALPHA", bands[1], "HALPHA", Limits())
+        pulls.append((np.array([match.x, match.y]) - [-0.3, 0.05]) / match.error)
+    assert 0.8 < np.std(pulls) < 1.3
+
+
+def test_masked_spaxels_and_pixels_have_no_say(tmp_path):
+    path = write_band(tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=(0.3, -0.2), noise=0.003)
+    with fits.open(path, mode="update") as hdus:
+        hdus["CONTINUUM"].data[:, :9] = 50 * hdus["CONTINUUM"].data.max()  # an edge of the cube that is not data
+        hdus["CONTINUUM_FLAGS"].data[:, :9] = int(Flag.LOW_COVERAGE)
+    band = read_bands([path], ["H"], (RA, DEC))[0]
+    image = template(sky(0.15))
+    image.value[:55, :] = np.nan  # a gap between detectors
+    match = cross_correlate(band.maps["CONTINUUM"], band, image, 1.0)
+    np.testing.assert_allclose([match.x, match.y], [-0.3, 0.2], atol=0.03)
+
+
+def test_template_reaches_the_resolution_it_is_asked_for():
+    width = 0.3
+    image = template(lambda west, north: gaussian(west, north, fwhm=width), fwhm=width)
+    value, valid = image.convolved(0.7)
+    west, _ = image.grid.pixel_offsets()
+    measured = FWHM * np.sqrt(np.sum(value * west**2) / value.sum())
+    assert measured == pytest.approx(0.7, rel=0.01)
+    assert valid.all()
+    np.testing.assert_array_equal(image.convolved(0.2)[0], image.value)  # nothing can be sharpened
+
+
+def test_band_without_continuum_follows_the_lines_of_the_others(tmp_path):
+    stars = sky(BROAD)
+    gas = sky(BROAD, x=0.4, y=-0.3)
+    write_band(tmp_path / "H.fits", gas, continuum=stars, offset=(0.2, 0.1), noise=0.004)
+    faint = lambda west, north: 0 * west  # noqa: E731
+    write_band(
+        tmp_path / "YJ.fits", gas, continuum=faint, offset=(-0.1, 0.15), noise=0.004, lines=("OIII5007",), seed=5
+    )
+    image = write_image(tmp_path / "hst.fits", sky(0.15))
+    maps = run(tmp_path, ["YJ", "H"], image)
+    assert (maps.header["SHM_YJ"], maps.header["SHM_H"]) == ("lines", "continuum")
+    assert {maps.header["SHR_YJ"], maps.header["SHR_H"]} & {"H", "F160W+YJ"}
+    relative = shift(maps, "YJ") - shift(maps, "H") - [0.3, -0.05]
+    assert maps.header["SHE_YJ"] < 0.015
+    assert np.abs(relative).max() < 3 * maps.header["SHE_YJ"]
+    np.testing.assert_allclose(shift(maps, "H"), [-0.2, -0.1], atol=0.01)  # by the stars, not the gas
+
+
+def test_gas_far_from_the_stars_does_not_move_the_band(tmp_path):
+    write_band(tmp_path / "H.fits", sky(BROAD, x=-0.05), continuum=sky(BROAD), offset=(0.1, 0.1), noise=0.01)
+    maps = run(tmp_path, ["H"], write_image(tmp_path / "hst.fits", sky(0.15)))
+    np.testing.assert_allclose(shift(maps, "H"), [-0.1, -0.1], atol=0.02)
+    assert "off the continuum" in maps.header["SHN_H"]
+    assert maps.header["SHE_H"] < 0.02
+
+
+def test_sharper_band_is_blurred_to_the_coarser(tmp_path):
+    lopsided = lambda fwhm: sky(fwhm, second=1.5)  # noqa: E731
+    write_band(tmp_path / "H.fits", lopsided(0.9), noise=0.003, psf=np.sqrt(0.9**2 - 0.4**2))
+    write_band(tmp_path / "K.fits", lopsided(0.5), noise=0.003, psf=0.3, offset=(0.2, 0.3), lines=("SIII9531",), seed=4)
+    maps = run(tmp_path, ["H", "K"])
+    np.testing.assert_allclose(shift(maps, "K"), [-0.2, -0.3], atol=0.02)
+
+
+def test_noise_alone_is_no_match(tmp_path):
+    dark = lambda west, north: 0 * west  # noqa: E731
+    write_band(tmp_path / "H.fits", dark, continuum=dark, noise=0.05)
+    bands = read_bands([tmp_path / "H.fits"], ["H"], (RA, DEC))
+    found = measure_shifts(bands, template(sky(0.15)), "auto")["H"]
+    assert (found.method, found.x, found.y) == ("none", 0.0, 0.0)
+    assert np.isnan(found.error)
+    assert "no line detected" in found.note
+
+
+def test_adjustment_weighs_matches_and_finds_contradictions(caplog):
+    image = [Link("H", "F160W", 0.10, 0.0, 0.01, "continuum"), Link("K", "F160W", 0.30, 0.0, 0.02, "continuum")]
+    alone = adjust(image, {}, ["H", "K", "YJ"])
+    assert set(alone) == {"H", "K"}  # nothing says where YJ is
+    assert (alone["K"].x, alone["K"].error) == pytest.approx((0.30, 0.02))
+    # A perfect tie K - H = 0.2: the mean of 0.10 +- 0.01 and 0.10 +- 0.02.
+    tied = adjust([*image, Link("K", "H", 0.20, 0.0, 1e-6, "lines")], {}, ["H", "K"])
+    assert tied["H"].x == pytest.approx(0.10)
+    assert tied["H"].error == pytest.approx((0.01**-2 + 0.02**-2) ** -0.5, rel=1e-3)
+    assert tied["K"].target == "F160W+H"
+    torn = adjust([*image, Link("K", "H", 0.60, 0.0, 0.01, "lines")], {}, ["H", "K"])
+    assert torn["H"].error > 5 * tied["H"].error
+    assert "contradict" in caplog.text
+    given = adjust([Link("K", "H", 0.20, 0.1, 0.01, "lines")], {"H": Shift(1.0, 2.0, 0.0, "config")}, ["H", "K"])
+    assert (given["K"].x, given["K"].y, given["K"].error) == pytest.approx((1.2, 2.1, 0.01))
+
+
+def test_exact_reprojection_keeps_the_flux_of_the_band(tmp_path):
+    path = write_band(tmp_path / "H.fits", sky(BROAD), noise=0.02, rotation=33)
+    total = MapSet.read(path)["HALPHA"].value.sum()
+    maps = run(tmp_path, ["H"], method="none", reprojection="exact")
+    operators, _ = load_operators(tmp_path / "operators.npz")
+    assert np.nansum(maps["HALPHA"].value) * 0.065**2 == pytest.approx(total, rel=0.02)  # edges are cut
+    assert np.median(np.diff(operators["H"].indptr)) <= 4
+    assert np.isfinite(maps["HALPHA"].error[np.isfinite(maps["HALPHA"].value)]).all()

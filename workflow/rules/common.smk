@@ -11,7 +11,7 @@ sys.path.append(str(SCRIPTS))
 
 from klever.codedigest import code_digest
 from klever.config.loading import load_survey
-from klever.config.settings import spectra_galaxies
+from klever.config.settings import planes_galaxies, spectra_galaxies
 from klever.errors import ConfigError
 
 try:
@@ -32,7 +32,7 @@ wildcard_constraints:
 def for_steps(sections):
     """The settings without those that only choose targets: changing one makes new figures, not the old ones again."""
     return {
-        name: {key: value for key, value in entry.items() if (name, key) != ("figures", "spectra")}
+        name: {key: value for key, value in entry.items() if name != "figures" or key not in {"spectra", "planes"}}
         for name, entry in sections.items()
     }
 

@@ -4,12 +4,14 @@ import logging
 
 import numpy as np
 
-from klever.alignment import HST_PSF_FWHM, Template, measure_shifts
+from klever.alignment import Limits, measure_shifts
 from klever.bandmaps import choose_bands, read_bands, transform
 from klever.errors import InputError
 from klever.grids import Grid, read_image, tangent_header
 from klever.maps import Flag, Map, MapSet
 from klever.operators import bilinear_operator, save_operators
+from klever.registration import Template
+from klever.reprojection import reprojection_operator
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +30,14 @@ def align_bands(linemaps, images, aligned, operators, settings):
         The HST image (none or one), value per pixel.
     aligned : path
         Output MapSet: every line (erg s-1 cm-2 arcsec-2), VELOCITY_*, DISPERSION_*, CONTINUUM_<BAND>, the image; header
-        SHX_<BAND>, SHY_<BAND>, SHE_<BAND> (shift applied, arcsec west and north, and its error), SHM_<BAND> (method).
+        SHX_<BAND>, SHY_<BAND>, SHE_<BAND> (shift applied, arcsec west and north, and its error per axis; -1 not
+        measured), SHM_<BAND> (method), SHR_<BAND> (what it was matched to), SHN_<BAND> (why a match was not used).
         Errors are sqrt(diag(R Sigma R^T)) with the noise correlation of each band.
     operators : path
         Output ``.npz``: operator R of each band, and ``area_<band>`` (arcsec2 per spaxel).
     settings : dict
-        galaxy, ra, dec, z, bands, align (pixel_scale, method, image_filter, shifts).
+        galaxy, ra, dec, z, bands, align (pixel_scale, method, image_filter, image_psf_fwhm, reprojection, max_shift,
+        max_error, min_snr, shifts).
 
     Raises
     ------
@@ -43,18 +47,16 @@ def align_bands(linemaps, images, aligned, operators, settings):
     origin = (settings["ra"], settings["dec"])
     align = settings["align"]
     bands = read_bands(linemaps, settings["bands"], origin)
-    image = _read_template(images[0], bands, origin) if images else None
-    shifts = measure_shifts(bands, image, align["method"], align.get("shifts"))
+    image = _read_template(images[0], bands, origin, align) if images else None
+    limits = Limits(align["max_shift"], align["max_error"], align["min_snr"])
+    shifts = measure_shifts(bands, image, align["method"], align["shifts"], limits)
     header, shape = _common_grid(bands, shifts, origin, align["pixel_scale"])
     _describe(header, settings, bands, shifts)
     grid = Grid(header, shape, origin)
-    west, north = grid.pixel_offsets()
-
     resampling = {}
     for band in bands:
         shift = shifts[band.name]
-        x, y = band.grid.pixels(west - shift.x, north - shift.y)
-        resampling[band.name] = bilinear_operator(x, y, band.grid.shape)
+        resampling[band.name] = reprojection_operator(band.grid, grid, (shift.x, shift.y), align["reprojection"])
 
     product = MapSet(header)
     chosen = choose_bands(bands)
@@ -78,7 +80,7 @@ def align_bands(linemaps, images, aligned, operators, settings):
     save_operators(operators, resampling, **areas)
 
 
-def _read_template(path, bands, origin):
+def _read_template(path, bands, origin, align):
     """Cut the surroundings of the field out of an image, in surface brightness; None if it does not cover them."""
     data, header = read_image(path)
     grid = Grid(header, data.shape, origin, name=str(path))
@@ -93,7 +95,8 @@ def _read_template(path, bands, origin):
         return None
     header = header.copy()
     header["CRPIX1"], header["CRPIX2"] = header["CRPIX1"] - x0, header["CRPIX2"] - y0
-    return Template(cutout / grid.pixel_area, Grid(header, cutout.shape, origin, name=str(path)), HST_PSF_FWHM)
+    cutout_grid = Grid(header, cutout.shape, origin, name=str(path))
+    return Template(cutout / grid.pixel_area, cutout_grid, align["image_psf_fwhm"], name=align["image_filter"])
 
 
 def _field_offsets(band):
@@ -127,12 +130,12 @@ def _describe(header, settings, bands, shifts):
     header["STATE"] = "ok" if "ok" in states else "no_line_in_band"
     for band in bands:
         shift = shifts[band.name]
-        for key, value in (("SHX", shift.x), ("SHY", shift.y), ("SHE", shift.error), ("SHM", shift.method)):
+        error = shift.error if np.isfinite(shift.error) else -1.0  # FITS headers hold no NaN
+        cards = {"SHX": round(shift.x, 5), "SHY": round(shift.y, 5), "SHE": round(error, 5), "SHM": shift.method}
+        cards |= {"SHR": shift.target, "SHN": shift.note}
+        for key, value in cards.items():
             name = f"{key}_{band.name}".upper()
-            name = name if len(name) <= 8 else f"HIERARCH {name}"
-            if isinstance(value, float):
-                value = round(value, 5) if np.isfinite(value) else -1.0  # FITS headers hold no NaN: -1 is not measured
-            header[name] = value
+            header[name if len(name) <= 8 else f"HIERARCH {name}"] = value
         logger.info(
             "band %s: shift %.3f %.3f +- %.3f arcsec (%s)", *(band.name, shift.x, shift.y, shift.error, shift.method)
         )

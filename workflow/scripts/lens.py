@@ -85,7 +85,8 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
 
 def _header(aligned, settings, lens_model, dls_ds, state, checked):
     header = aligned.copy()
-    for key in [key for key in set(header) if key.startswith(("SHX_", "SHY_", "SHE_", "SHM_", "KLV", "HISTORY"))]:
+    foreign = ("SHX_", "SHY_", "SHE_", "SHM_", "SHR_", "SHN_", "KLV", "HISTORY")
+    for key in [key for key in set(header) if key.startswith(foreign)]:
         del header[key]
     description = settings["lens_model"]
     header["GALAXY"] = settings["galaxy"]

@@ -4,10 +4,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
-from klever_simulation.formats import celestial_header
 from klever_simulation.lenses import load_lens
+from klever_simulation.lensmaps import lens_image, map_grid
 
 
 def simulate_lens(*, parameters, kappa, gamma, x_deflection, y_deflection, realisations, settings):
@@ -28,14 +27,14 @@ def simulate_lens(*, parameters, kappa, gamma, x_deflection, y_deflection, reali
     lens = load_lens(settings["lens"], parameters)
     size = lens.maps["size"]
     scale = lens.maps.get("pixel_scale", simulation["lens_pixel_scale"])
-    x, y = _grid(size, scale)
+    x, y = map_grid(size, scale)
     alpha_x, alpha_y = lens.deflection(x, y, None)
     convergence, gamma1, gamma2 = lens.convergence_shear(x, y, None)
     images = {
-        kappa: _image(lens, convergence, scale, "kappa"),
-        gamma: _image(lens, np.hypot(gamma1, gamma2), scale, "gamma"),
-        x_deflection: _image(lens, alpha_x, scale, "x deflection", "arcsec"),
-        y_deflection: _image(lens, alpha_y, scale, "y deflection", "arcsec"),
+        kappa: lens_image(lens, convergence, scale, "kappa"),
+        gamma: lens_image(lens, np.hypot(gamma1, gamma2), scale, "gamma"),
+        x_deflection: lens_image(lens, alpha_x, scale, "x deflection", "arcsec"),
+        y_deflection: lens_image(lens, alpha_y, scale, "y deflection", "arcsec"),
     }
     folder = Path(realisations)
     stem = Path(kappa).name.removesuffix("_kappa.fits")
@@ -49,27 +48,9 @@ def simulate_lens(*, parameters, kappa, gamma, x_deflection, y_deflection, reali
         image.writeto(path, overwrite=True)
 
 
-def _grid(size, scale):
-    n = round(size / scale)
-    axis = (np.arange(n) - (n - 1) / 2) * scale
-    return np.meshgrid(axis, axis)
-
-
-def _image(lens, data, scale, kind, unit=""):
-    ny, nx = data.shape
-    header = celestial_header(lens.ra, lens.dec, nx, ny, scale)
-    header["OBJECT"], header["ORIGIN"], header["SIMULATE"] = lens.name, "klever simulation", True
-    header["MAP"] = (kind, "normalised to Dls/Ds = 1")
-    header["Z_LENS"] = lens.z_lens
-    if unit:
-        header["BUNIT"] = unit
-    header.add_history("simulated by klever")
-    return fits.PrimaryHDU(data.astype(np.float32), header)
-
-
 def _write_realisations(lens, folder, stem, number, seed):
     scale = lens.maps["range_pixel_scale"]
-    x, y = _grid(lens.maps["size"], scale)
+    x, y = map_grid(lens.maps["size"], scale)
     known = {}  # maps of the profiles that the realisations leave as they are
     for index in range(number):
         model = lens.realisation(seed + index)
@@ -83,7 +64,7 @@ def _write_realisations(lens, folder, stem, number, seed):
                 parts = known[component.profile]
             total += component.strength * parts
         for name, data in (("kappa", total[0]), ("gamma", np.hypot(total[1], total[2]))):
-            _image(lens, data, scale, name).writeto(folder / f"{stem}_map{index:03d}_{name}.fits", overwrite=True)
+            lens_image(lens, data, scale, name).writeto(folder / f"{stem}_map{index:03d}_{name}.fits", overwrite=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
 """Where each band's cube really points: its shift on the sky relative to an HST image or to another band.
 
-Curti et al. (2020), Sect. 3.2.2: the line maps are aligned with the HST image on the continuum, or else by the peak of
-the brightest emission line on the image's peak.
+Curti et al. (2020), Sect. 3.1: the bands are aligned on the stellar continuum or, where it is not detected, on the
+brightest emission line of each band; Sect. 3.2.1: on the broad-band image by the light that both show.
+
+Stars and gas of a galaxy need not lie on top of each other (the paper's Fig. 11), so light is matched with light and
+gas with gas: every band is matched to the image by its continuum, and by its brightest line to the line map of one
+band, the hub. A line is matched to the image once per galaxy, with an error that allows for the difference of stars and
+gas, so that it counts where the continuum is faint. The shifts are the least-squares solution of all these matches, so
+the bands stay aligned with each other far better than each of them with the image. Without an image the hub stays.
 """
 
 import logging
@@ -10,289 +16,206 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from klever.adjustment import Link, Shift, adjust
 from klever.bandmaps import brightest_line, valid_pixels
-from klever.grids import Grid
+from klever.registration import FWHM, Match, Template, cross_correlate, peak_position, without_outliers
 
-__all__ = ["Shift", "Template", "continuum_shift", "line_shift", "measure_shifts", "peak_position"]
+__all__ = ["Limits", "measure_shifts"]
 
 logger = logging.getLogger(__name__)
 
-HST_PSF_FWHM = 0.15  # arcsec, WFC3/IR at 1.6 um (WFC3 Instrument Handbook, Table 7.5)
-MAXIMUM_SHIFT = 0.6  # arcsec; more is not a pointing error but a wrong counterpart
-SEARCH_RADIUS = 1.0  # arcsec; beyond the maximum, so that an implausible shift is seen as such
-MINIMUM_SNR = 5.0  # of the continuum template or the line peak
-MAXIMUM_ERROR = 0.15  # arcsec; a continuum without structure does not fix the position
-FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+BEYOND = 0.4  # arcsec searched beyond the largest shift accepted, so that an implausible one is seen as such
+# Arcsec per axis, added in quadrature: gas does not lie where the stars do. The matches of lines with the image of the
+# simulated survey scatter by so much (1.48 times the median absolute deviation) beside their errors.
+LINE_IMAGE_OFFSET = 0.04
+GAS_ELSEWHERE = 3.0  # sigma between the shifts by line and by continuum beyond which gas and stars differ
+MINIMUM_LINE_SNR = 3.0  # of the spaxels whose maximum is a line's peak
 
 
 @dataclass
-class Shift:
-    """Arcsec to the west and to the north to add to the positions a band's WCS gives.
+class Limits:
+    """What a match must keep to, to be used.
 
-    `method` is "continuum", "lines", "reference" (the band to which the others are aligned), "config" or "none".
+    Parameters
+    ----------
+    max_shift : float
+        Arcsec; more is not a pointing error but a wrong counterpart.
+    max_error : float
+        Arcsec; light without structure does not fix the position.
+    min_snr : float
+        Of the light that is matched.
     """
 
-    x: float = 0.0
-    y: float = 0.0
-    error: float = np.nan
-    method: str = "none"
+    max_shift: float = 0.6
+    max_error: float = 0.15
+    min_snr: float = 5.0
 
 
-@dataclass
-class Template:
-    """Image to which a band is matched: surface brightness, its grid and its PSF FWHM in arcsec; NaN has no data."""
-
-    value: np.ndarray
-    grid: Grid
-    fwhm: float
-
-    def convolved(self, fwhm):
-        """Return the image at the resolution `fwhm` (arcsec), unchanged if it is coarser already; NaN is filled."""
-        good = np.isfinite(self.value)
-        filled = np.where(good, self.value, np.median(self.value[good]) if good.any() else 0.0)
-        width = np.sqrt(max(fwhm**2 - self.fwhm**2, 0.0)) / FWHM / self.grid.pixel_scale
-        return ndimage.gaussian_filter(filled, width, mode="nearest") if width > 0 else filled
-
-
-def measure_shifts(bands, image, method="auto", overrides=None):
+def measure_shifts(bands, image, method="auto", overrides=None, limits=None):
     """Measure the shift of every band.
 
     Parameters
     ----------
     bands : list of Band
     image : Template or None
-        HST image; without it bands are aligned to one of them (H if present, else the one with the highest S/N).
+        HST image; without it bands are aligned to one of them (H if it shows the galaxy, else the one that does best).
     method : str
-        "auto" (continuum, else lines), "continuum", "lines" or "none".
+        "auto" (continuum and lines), "continuum", "lines" or "none".
     overrides : mapping of str to pair of float, optional
-        Shifts by band, arcsec west and north, that win over what is measured.
+        Shifts by band, arcsec west and north, that win over what is measured; the other bands' lines are matched to
+        theirs.
+    limits : Limits, optional
 
     Returns
     -------
     dict of str to Shift
+        In the order of `bands`. A shift that cannot be measured within the limits is zero with method "none".
     """
-    overrides = overrides or {}
-    reference = None if image is not None else _reference_band(bands)
-    shifts = {}
-    for band in bands:
-        if band.name in overrides:
-            x, y = overrides[band.name]
-            shifts[band.name] = Shift(float(x), float(y), 0.0, "config")
-        elif method == "none":
-            shifts[band.name] = Shift()
-        elif band is reference:
-            shifts[band.name] = Shift(0.0, 0.0, 0.0, "reference")
-        else:
-            shifts[band.name] = _measure(band, image, reference, method)
-    if reference is not None and shifts[reference.name].method == "config":
-        moved = shifts[reference.name]  # the others were measured relative to the place its WCS gives
-        for shift in shifts.values():
-            if shift.method in ("continuum", "lines"):
-                shift.x, shift.y = shift.x + moved.x, shift.y + moved.y
+    limits = limits or Limits()
+    known = {name: Shift(float(x), float(y), 0.0, "config") for name, (x, y) in (overrides or {}).items()}
+    shifts = {band.name: known.get(band.name, Shift()) for band in bands}
+    if method == "none":
+        return shifts
+    lines = {band.name: brightest_line(band) for band in bands}
+    if image is None:
+        hub = _reference_band(bands, lines, limits)
+        known.setdefault(hub.name, Shift(0.0, 0.0, 0.0, "reference"))
+    else:
+        hub = max(bands, key=lambda band: lines[band.name][1])
+    links, notes = [], {band.name: [] for band in bands}
+    if method in ("auto", "continuum"):
+        _link_continuum(bands, image, hub, known, links, notes, limits)
+    if method in ("auto", "lines"):
+        _link_lines(bands, image, hub, lines, known, links, notes, limits)
+    shifts |= adjust(links, known, [band.name for band in bands])
+    for name, shift in shifts.items():
+        shift.note = "; ".join(notes[name])
+        if shift.method == "none":
+            logger.info("band %s: the WCS is taken as it is (%s)", name, shift.note or "nothing to match")
     return shifts
 
 
-def _reference_band(bands):
+def _reference_band(bands, lines, limits):
+    """H, in which the paper takes the galaxy's centre, if the galaxy is seen in it; else the best band."""
     for band in bands:
-        if band.name == "H" and band.field.any():
+        if band.name == "H" and lines["H"][1] >= limits.min_snr:
             return band
-    return max(bands, key=lambda band: brightest_line(band)[1])
+    return max(bands, key=lambda band: (lines[band.name][1], band.name == "H", band.field.sum()))
 
 
-def _measure(band, image, reference, method):
-    continuum = image
-    if image is None:
-        if "CONTINUUM" in reference.maps:
-            continuum = Template(reference.maps["CONTINUUM"].value, reference.grid, reference.psf_fwhm)
-    attempts = []
-    if method in ("auto", "continuum") and continuum is not None:
-        attempts.append(lambda: continuum_shift(band, continuum))
-    if method in ("auto", "lines"):
-        attempts.append(lambda: line_shift(band, image, reference))
-    for attempt in attempts:
-        shift = attempt()
-        if shift is None:
+def _link_continuum(bands, image, hub, known, links, notes, limits):
+    for band in bands:
+        if band.name in known or "CONTINUUM" not in band.maps:
             continue
-        size = np.hypot(shift.x, shift.y)
-        if size <= MAXIMUM_SHIFT:
-            return shift
-        message = "band %s: the %s gives an implausible shift of %.2f arcsec; not applied"
-        logger.warning(message, band.name, shift.method, size)
-    logger.info("band %s: no shift measured, the WCS is taken as it is", band.name)
-    return Shift()
+        if image is not None:
+            match = cross_correlate(band.maps["CONTINUUM"], band, image, _radius(limits))
+        elif "CONTINUUM" in hub.maps:
+            match = _band_match(band, "CONTINUUM", hub, "CONTINUUM", limits)
+        else:
+            continue
+        _accept(band, match, "continuum", hub.name if image is None else image.name, 0.0, links, notes, limits)
 
 
-def _without_outliers(value, valid):
-    """Mask single spaxels that stand out of their neighbours more than any PSF allows."""
-    filled = np.where(valid, value, np.nanmedian(value[valid]))
-    smooth = ndimage.median_filter(filled, size=3, mode="nearest")
-    scatter = 1.4826 * np.median(np.abs(filled - smooth)[valid])
-    deviant = np.abs(filled - smooth) > np.maximum(8 * scatter, 0.5 * np.ptp(smooth[valid]))
-    return valid & ~deviant
+def _link_lines(bands, image, hub, lines, known, links, notes, limits):
+    detected = [band for band in bands if lines[band.name][1] >= limits.min_snr]
+    for band in bands:
+        if band not in detected:
+            notes[band.name].append("no line detected")
+    if hub not in detected:
+        return
+    for band in detected:
+        if band is hub or (band.name in known and hub.name in known):
+            continue
+        match = _band_match(band, lines[band.name][0], hub, lines[hub.name][0], limits)
+        if not _accept(band, match, "lines", hub.name, 0.0, links, notes, limits):
+            match = _peak_match(band, lines[band.name], hub, lines[hub.name])
+            _accept(band, match, "peak", hub.name, LINE_IMAGE_OFFSET, links, notes, limits)
+    if image is not None and hub.name not in known:
+        _link_line_to_image(hub, lines[hub.name], image, adjust(links, known, list(lines)), links, notes, limits)
 
 
-def continuum_shift(band, template):
-    """Shift that matches a band's continuum map to an image, by least squares (a weighted cross-correlation).
-
-    Parameters
-    ----------
-    band : Band
-        With a map CONTINUUM and its error.
-    template : Template
-        Convolved to the resolution of the band before it is compared.
-
-    Returns
-    -------
-    Shift or None
-        None if the continuum is not detected at 5 sigma, the best shift lies at the edge of the search range
-        (1 arcsec) or it is uncertain by more than 0.15 arcsec. The error counts the correlation of the noise.
-    """
-    if "CONTINUUM" not in band.maps or band.maps["CONTINUUM"].error is None:
-        return None
-    product = band.maps["CONTINUUM"]
-    valid = valid_pixels(product) & (product.error > 0)
-    if valid.sum() < 25:
-        return None
-    valid = _without_outliers(product.value, valid)
-    scale = np.median(product.error[valid])
-    data, weight = product.value[valid] / scale, (scale / product.error[valid]) ** 2
-    # A spaxel averages over its own area, which widens the profile as a Gaussian of the same variance would.
-    box = FWHM * band.grid.pixel_scale / np.sqrt(12.0)
-    model = template.convolved(np.hypot(band.psf_fwhm, box))
-    peak = np.max(np.abs(model))
-    if not peak > 0:
-        return None
-    model = model / peak
-    west, north = (coordinate[valid] for coordinate in band.grid.pixel_offsets())
-
-    def gain(dx, dy, order):
-        """Reduction of chi-square by the template at each trial shift, a free background beside it."""
-        x, y = template.grid.pixels(west, north)
-        step = np.linalg.inv(template.grid.axes) @ np.array([dx, dy])
-        position = [y + step[1][:, None], x + step[0][:, None]]
-        trial = ndimage.map_coordinates(model, position, order=order, mode="nearest")
-        total = weight.sum()
-        trial = trial - (trial @ weight / total)[:, None]
-        centred = data - data @ weight / total
-        covariance, variance = trial @ (weight * centred), trial**2 @ weight
-        usable = (covariance > 0) & (variance > 0)
-        return np.divide(covariance**2, variance, out=np.zeros_like(variance), where=usable)
-
-    centre, half, step = np.zeros(2), SEARCH_RADIUS, 0.1
-    for order, finer in ((1, 0.03), (3, None)):
-        ticks = np.arange(-half, half + step / 2, step)
-        dy, dx = (grid.ravel() for grid in np.meshgrid(ticks, ticks, indexing="ij"))
-        reduction = gain(centre[0] + dx, centre[1] + dy, order)
-        best = int(np.argmax(reduction))
-        if order == 1 and (max(abs(dx[best]), abs(dy[best])) > SEARCH_RADIUS - step / 2 or reduction[best] <= 0):
-            return None
-        centre = centre + np.array([dx[best], dy[best]])
-        if finer:
-            half, step = 4 * finer, finer
-    # Parabola through the neighbours of the maximum: position and, from its curvature, the error.
-    trial = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], dtype=float) * step
-    reduction = gain(centre[0] + trial[:, 0], centre[1] + trial[:, 1], 3)
-    x, y = trial.T
-    design = np.column_stack([np.ones(9), x, y, 0.5 * x**2, x * y, 0.5 * y**2])
-    _, gx, gy, hxx, hxy, hyy = np.linalg.lstsq(design, reduction, rcond=None)[0]
-    hessian = -np.array([[hxx, hxy], [hxy, hyy]])
-    if not (np.linalg.det(hessian) > 0 and hessian[0, 0] > 0):
-        return None
-    offset = np.linalg.solve(hessian, [gx, gy])
-    if np.max(np.abs(offset)) > 2 * step:
-        return None
-    centred = data - data @ weight / weight.sum()
-    reduced = max((weight @ centred**2 - reduction.max()) / max(data.size - 5, 1), 1e-12)
-    inflation = band.correlated_spaxels * max(reduced, 1.0)
-    snr = np.sqrt(reduction.max() / inflation)
-    error = float(np.sqrt(np.trace(np.linalg.inv(hessian / 2.0)) / 2.0 * inflation))
-    if snr < MINIMUM_SNR or error > MAXIMUM_ERROR:
-        logger.info("band %s: continuum S/N %.1f, shift error %.2f arcsec: not used", band.name, snr, error)
-        return None
-    return Shift(float(centre[0] + offset[0]), float(centre[1] + offset[1]), error, "continuum")
+def _link_line_to_image(hub, line, image, placed, links, notes, limits):
+    """Match the hub's line to the image, unless the gas lies elsewhere than the light that gave the shifts `placed`."""
+    own = []
+    match = cross_correlate(hub.maps[line[0]], hub, image, _radius(limits))
+    if not _accept(hub, match, "lines", image.name, LINE_IMAGE_OFFSET, own, notes, limits):
+        match = _peak_match(hub, line, image=image)
+        _accept(hub, match, "peak", image.name, LINE_IMAGE_OFFSET, own, notes, limits)
+    light = placed.get(hub.name)
+    if own and light is not None:
+        apart = np.hypot(own[0].x - light.x, own[0].y - light.y)
+        if apart > GAS_ELSEWHERE * np.hypot(own[0].error, light.error):
+            notes[hub.name].append(f"lines: {line[0]} {apart:.2f} arcsec off the continuum")
+            return
+    links += own
 
 
-def peak_position(value, grid, fwhm, start=None, radius=np.inf):
-    """Position of the brightest peak of a map: its maximum, refined by a centroid with a Gaussian weight.
-
-    Parameters
-    ----------
-    value : ndarray, shape (ny, nx)
-        NaN is left out.
-    grid : Grid
-    fwhm : float
-        Arcsec, of the weight.
-    start : pair of float, optional
-        Offsets (arcsec) around which the peak is searched within `radius`.
-    radius : float
-        Arcsec.
-
-    Returns
-    -------
-    ndarray, shape (2,), or None
-        Arcsec west and north; None if there is no positive peak or the centroid runs off.
-    """
-    west, north = grid.pixel_offsets()
-    good = np.isfinite(value)
-    if start is not None:
-        good &= np.hypot(west - start[0], north - start[1]) <= radius
-    if not good.any() or not np.max(value[good]) > 0:
-        return None
-    first = np.argmax(np.where(good, value, -np.inf))
-    origin = position = np.array([west.flat[first], north.flat[first]])
-    width = max(fwhm / FWHM, 0.7 * grid.pixel_scale)
-    filled = np.where(np.isfinite(value), value, 0.0)
-    for _ in range(50):
-        weight = np.exp(-0.5 * ((west - position[0]) ** 2 + (north - position[1]) ** 2) / width**2) * filled
-        total = weight.sum()
-        if not total > 0:
-            return None
-        step = np.array([np.sum(weight * (west - position[0])), np.sum(weight * (north - position[1]))]) / total
-        position = position + step  # the mean shift climbs to the peak of the map smoothed with the weight
-        if np.hypot(*step) < 1e-4:
-            break
-    return position if np.hypot(*(position - origin)) < max(2 * fwhm, 2 * grid.pixel_scale) else None
+def _radius(limits):
+    return limits.max_shift + BEYOND
 
 
-def line_shift(band, image, reference):
-    """Shift that puts a band's brightest emission-line peak on the peak of the HST image.
+def _template(band, name):
+    """Map of a band as a template: the object and its surroundings, without the noise of the rest of the field."""
+    product = band.maps[name]
+    valid = valid_pixels(product)
+    valid = without_outliers(product.value, valid)
+    if product.error is None:
+        return Template(np.where(valid, product.value, np.nan), band.grid, band.psf_fwhm, name=band.name)
+    snr = np.divide(product.value, product.error, out=np.zeros_like(product.value), where=valid & (product.error > 0))
+    regions, _ = ndimage.label(snr >= MINIMUM_LINE_SNR)
+    brightest = regions[np.unravel_index(np.argmax(snr), snr.shape)]
+    distance = ndimage.distance_transform_edt((regions != brightest) | (regions == 0)) * band.grid.pixel_scale
+    shown = valid & (distance <= band.psf_fwhm)
+    value, error = (np.where(shown, layer, np.nan) for layer in (product.value, product.error))
+    return Template(value, band.grid, band.psf_fwhm, error, band.name)
 
-    Parameters
-    ----------
-    band : Band
-    image : Template or None
-    reference : Band or None
-        Band whose brightest line is used if there is no image.
 
-    Returns
-    -------
-    Shift or None
-        None if no line is detected at 5 sigma at its peak or there is no peak within 1 arcsec. Curti et al. (2020),
-        Sect. 3.2.2: line emission and light are assumed to be co-spatial.
-    """
-    name, snr = brightest_line(band)
-    if snr < MINIMUM_SNR:
-        return None
+def _band_match(band, name, hub, hub_name, limits):
+    """Match of a map of a band to one of another; the sharper is blurred to the resolution of the other."""
+    if hub.psf_fwhm <= band.psf_fwhm:
+        return cross_correlate(band.maps[name], band, _template(hub, hub_name), _radius(limits))
+    match = cross_correlate(hub.maps[hub_name], hub, _template(band, name), _radius(limits))
+    return None if match is None else Match(-match.x, -match.y, match.error, match.snr)
+
+
+def _accept(band, match, method, target, offset, links, notes, limits):
+    """Add a match to the links if it keeps to the limits; `offset` is its error besides noise, arcsec."""
+    if match is None:
+        notes[band.name].append(f"{method}: no match")
+        return False
+    size = np.hypot(match.x, match.y)
+    if match.snr < limits.min_snr:
+        reason = f"S/N {match.snr:.1f}"
+    elif match.error > limits.max_error:
+        reason = f"error {match.error:.2f} arcsec"
+    elif size > limits.max_shift:
+        reason = f"implausible shift of {size:.2f} arcsec"
+        logger.warning("band %s, %s: %s; not applied (see align.max_shift, align.shifts)", band.name, method, reason)
+    else:
+        links.append(Link(band.name, target, match.x, match.y, float(np.hypot(match.error, offset)), method))
+        return True
+    notes[band.name].append(f"{method}: {reason}")
+    return False
+
+
+def _peak_match(band, line, hub=None, hub_line=None, image=None):
+    """Match of the peak of a line to the peak of another band's line or of the image."""
+    name, snr = line
     peak = _line_peak(band, name)
     if peak is None:
         return None
     error = band.psf_fwhm / FWHM / snr
     if image is not None:
-        target = peak_position(image.convolved(band.psf_fwhm), image.grid, band.psf_fwhm, peak, SEARCH_RADIUS)
+        target = peak_position(image.convolved(band.psf_fwhm)[0], image.grid, band.psf_fwhm, peak, 1.0)
     else:
-        other, other_snr = brightest_line(reference)
-        if other_snr < MINIMUM_SNR:
-            return None
-        target = _line_peak(reference, other)
-        error = np.hypot(error, reference.psf_fwhm / FWHM / other_snr)
-    if target is None or np.hypot(*(target - peak)) > SEARCH_RADIUS:
-        return None
-    return Shift(float(target[0] - peak[0]), float(target[1] - peak[1]), float(error), "lines")
+        target = _line_peak(hub, hub_line[0])
+        error = np.hypot(error, hub.psf_fwhm / FWHM / hub_line[1])
+    return None if target is None else Match(*(float(v) for v in target - peak), float(error), float(snr))
 
 
 def _line_peak(band, name):
     product = band.maps[name]
     valid = valid_pixels(product)
-    valid = _without_outliers(product.value, valid)
+    valid = without_outliers(product.value, valid)
     snr = np.divide(product.value, product.error, out=np.zeros_like(product.value), where=valid & (product.error > 0))
-    return peak_position(np.where(valid & (snr >= 3.0), product.value, np.nan), band.grid, band.psf_fwhm)
+    return peak_position(np.where(snr >= MINIMUM_LINE_SNR, product.value, np.nan), band.grid, band.psf_fwhm)

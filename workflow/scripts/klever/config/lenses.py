@@ -12,14 +12,19 @@ __all__ = ["check_images", "check_lens_files", "read_components", "read_lenses"]
 _ORIGINS = {
     **dict.fromkeys(("x_deflection", "y_deflection", "kappa", "gamma", "deflection_unit", "x_sign", "y_sign",
                      "realisations"), ("maps",)),
-    "normalisation": ("maps", "parametric"),
+    "normalisation": ("maps", "parametric", "fit_arc"),
     "model": ("lenstool",), "reference_magnitude": ("lenstool",), "cosmology": ("lenstool",),
-    "chain": ("lenstool", "parametric"), "radius": ("lenstool", "parametric"),
-    "centre": ("parametric",), "x_axis": ("parametric",), "profiles": ("parametric",),
+    "chain": ("lenstool", "parametric"), "radius": ("lenstool", "parametric", "fit_images", "fit_arc"),
+    "seed": ("simulated",), "scatter": ("simulated",),
+    "centre": ("parametric", "fit_images", "fit_arc"), "x_axis": ("parametric",), "profiles": ("parametric",),
+    **dict.fromkeys(("multiple_images", "members", "member_cut"), ("fit_images",)),
+    **dict.fromkeys(("arc_image", "arc_error", "arc_fit"), ("fit_arc",)),
 }  # fmt: skip
 _FILES = {
     "x_deflection": "lens map", "y_deflection": "lens map", "kappa": "lens map", "gamma": "lens map",
     "model": "lens model", "chain": "table of samples",
+    "multiple_images": "table of multiple images", "members": "table of cluster members",
+    "arc_image": "image", "arc_error": "image of errors",
 }  # fmt: skip
 _TEXT_COLUMNS = {"galaxy", "component", "source_name", "source", "note"}
 
@@ -40,6 +45,7 @@ def read_lenses(path, label, schema, problems):
     check(lenses, schema, label, problems)
     for name, entry in lenses.items():
         _check_keys(entry, label, name, problems)
+        _check_alternatives(name, entry, label, problems)
         source = entry.get("normalisation") if isinstance(entry, dict) else None
         z_source, z_lens = (source.get("z_source"), entry.get("z_lens")) if isinstance(source, dict) else (None, None)
         if isinstance(z_source, float) and isinstance(z_lens, float) and z_source <= z_lens:
@@ -53,7 +59,7 @@ def _check_keys(entry, label, name, problems):
     if not isinstance(entry, dict):
         return
     origin = entry.get("origin")
-    if isinstance(origin, str) and origin in {"simulated", "maps", "lenstool", "parametric"}:
+    if isinstance(origin, str) and origin in {"simulated", "maps", "lenstool", "parametric", "fit_images", "fit_arc"}:
         for key in entry:
             if origin not in _ORIGINS.get(key, (origin,)):
                 owners = " or ".join(f"`origin: {owner}`" for owner in _ORIGINS[key])
@@ -66,6 +72,32 @@ def _check_keys(entry, label, name, problems):
                 text = f"the profile has no {key} to draw around"
                 given = [other for other in profile if other not in ("type", "errors")]
                 problems.add(label, f"{name}.profiles[{i}].errors.{key}", text + nearest(key, given))
+
+
+def _check_alternatives(name, entry, label, problems):
+    """Report what alternatives of a lens cannot have, and keys of simulated ones that the lens itself has."""
+    if not isinstance(entry, dict):
+        return
+    for key in ("seed", "scatter"):
+        if key in entry:
+            problems.add(label, f"{name}.{key}", "belongs to an entry of `alternatives`; remove it.")
+    alternatives = entry.get("alternatives")
+    for other, model in alternatives.items() if isinstance(alternatives, dict) else ():
+        where = f"{name}.alternatives.{other}"
+        _check_keys(model, label, where, problems)
+        if not isinstance(model, dict):
+            continue
+        if model.get("origin") in ("fit_images", "fit_arc"):
+            problems.add(label, f"{where}.origin", f"is {model['origin']}, which only the lens itself can be.")
+        for key in ("alternatives", "images"):
+            if key in model:
+                problems.add(label, f"{where}.{key}", "belongs to the lens itself; remove it.")
+        if model.get("origin") != "simulated":
+            continue
+        if entry.get("origin") != "simulated":
+            problems.add(label, f"{where}.origin", "is simulated, but the lens is not; name the files of a model.")
+        elif "seed" not in model:
+            problems.add(label, f"{where}.seed", "is missing; a simulated alternative needs one.")
 
 
 def check_lens_files(lenses, used, label, files, resources):
@@ -90,18 +122,30 @@ def check_lens_files(lenses, used, label, files, resources):
         result[name] = entry
         if name not in used:
             continue
+        if isinstance(entry.get("alternatives"), dict):
+            entry["alternatives"] = {
+                other: _with_files(dict(model), label, f"{name}.alternatives.{other}", files)
+                for other, model in entry["alternatives"].items()
+                if isinstance(model, dict)
+            }
         if entry.get("origin") == "simulated":
             known = _simulated_names(resources / "simulation/lenses.yaml")
             if known and name not in known:
                 text = "resources/simulation/lenses.yaml does not say how to simulate it"
                 files.problems.add(label, name, text + nearest(name, known))
             continue
-        for key, what in _FILES.items():
-            if isinstance(entry.get(key), str):
-                entry[key] = files.existing(entry[key], label, f"{name}.{key}", what) or entry[key]
-        if isinstance(entry.get("realisations"), dict):
-            entry["realisations"] = _realisations(entry["realisations"], label, f"{name}.realisations", files)
+        result[name] = _with_files(entry, label, name, files)
     return result
+
+
+def _with_files(entry, label, where, files):
+    """Expand the paths of a model in place and return it; its files must exist."""
+    for key, what in _FILES.items():
+        if isinstance(entry.get(key), str):
+            entry[key] = files.existing(entry[key], label, f"{where}.{key}", what) or entry[key]
+    if isinstance(entry.get("realisations"), dict):
+        entry["realisations"] = _realisations(entry["realisations"], label, f"{where}.realisations", files)
+    return entry
 
 
 def _realisations(patterns, label, entry, files):

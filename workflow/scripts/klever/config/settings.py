@@ -8,10 +8,13 @@ from klever.config.messages import check
 from klever.config.schema import complete, nearest, plain
 from klever.config.survey import merged
 
-__all__ = ["CONFIG", "CalibrationSets", "check_names", "read_settings", "spectra_galaxies", "value_at"]
+__all__ = [
+    "CONFIG", "CalibrationSets", "check_names", "planes_galaxies", "read_settings", "spectra_galaxies", "value_at",
+]  # fmt: skip
 
 CONFIG = "config/config.yaml"
 
+_FIG3 = "macs0451"
 _FIG2 = ("R2248_LRb_p3_M4_Q3_93_1", "GLASS_01845-99-99")  # Curti et al. (2020)
 
 # Keys, condition on their values, and what to say if it does not hold.
@@ -169,7 +172,7 @@ class CalibrationSets:
 
 
 def check_names(settings, galaxies, bands, instruments, problems):
-    """Report galaxies of ``exclude``, ``overrides``, ``figures.spectra``, bands of ``align.shifts`` that do not exist.
+    """Report galaxies of ``exclude``, ``overrides`` and ``figures``, and bands of ``align.shifts`` that do not exist.
 
     Parameters
     ----------
@@ -195,11 +198,12 @@ def check_names(settings, galaxies, bands, instruments, problems):
             if name not in galaxies:
                 text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies, 'overrides.')}"
                 problems.add(CONFIG, f"overrides.{name}", text)
-        drawn = value_at(settings, "figures.spectra")
-        for index, name in enumerate(drawn if isinstance(drawn, list) else []):
-            if name not in galaxies:
-                text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies)}"
-                problems.add(CONFIG, f"figures.spectra[{index}]", text)
+        for key in ("figures.spectra", "figures.planes"):
+            drawn = value_at(settings, key)
+            for index, name in enumerate(drawn if isinstance(drawn, list) else []):
+                if name not in galaxies:
+                    text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies)}"
+                    problems.add(CONFIG, f"{key}[{index}]", text)
     every = list(dict.fromkeys(band for entry in instruments.values() for band in entry))
     places = [("", settings, every)]
     places += [(f"overrides.{name}.", entry, bands.get(name) or every) for name, entry in overrides.items()]
@@ -225,3 +229,20 @@ def spectra_galaxies(chosen, galaxies):
     if chosen == "auto":
         chosen = [name for name in _FIG2 if name in galaxies] or galaxies[:2]
     return [name for name in chosen if name in galaxies]
+
+
+def planes_galaxies(chosen, lenses):
+    """Return the galaxies that are drawn in the image and the source plane.
+
+    Parameters
+    ----------
+    chosen : 'auto' or list of str
+        ``figures.planes``. ``auto``: the galaxy of Fig. 3 of Curti et al. (2020) if the survey has it, else its first
+        lensed one.
+    lenses : dict of str to str
+        Lens (or ``none``) of each galaxy of the run; others (those of ``exclude``) are left out.
+    """
+    if chosen == "auto":
+        lensed = [galaxy for galaxy, lens in lenses.items() if lens != "none"]
+        chosen = [_FIG3] if _FIG3 in lenses else lensed[:1]
+    return [name for name in chosen if name in lenses]

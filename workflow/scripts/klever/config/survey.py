@@ -10,8 +10,10 @@ __all__ = ["SIMULATED_FILTERS", "Survey", "merged", "simulated_lens"]
 
 SIMULATED_FILTERS = ("F435W", "F606W", "F814W", "F105W", "F125W", "F140W", "F160W")
 _NO_MODEL = {
+    "arc_error": None, "arc_fit": None, "arc_image": None,
     "centre": None, "chain": None, "cosmology": None, "deflection_unit": None, "gamma": None, "images": {},
-    "kappa": None, "model": None, "normalisation": None, "origin": "none", "profiles": None, "radius": None,
+    "kappa": None, "member_cut": None, "members": None, "model": None, "multiple_images": None,
+    "normalisation": None, "origin": "none", "profiles": None, "radius": None,
     "range_directory": None, "realisations": None, "reference_magnitude": None, "x_axis": None, "x_deflection": None,
     "x_sign": None, "y_deflection": None, "y_sign": None, "z_lens": None,
 }  # fmt: skip
@@ -42,6 +44,25 @@ def simulated_lens(name):
         "kappa": f"{start}kappa.fits", "gamma": f"{start}gamma.fits", "deflection_unit": "arcsec", "normalisation": 1.0,
         "x_sign": 1, "y_sign": 1, "range_directory": f"{folder}/range",
         "realisations": {"kappa": f"{folder}/range/*map*_kappa.fits", "gamma": f"{folder}/range/*map*_gamma.fits"},
+    }  # fmt: skip
+
+
+def fitted_cluster(name):
+    """Return the products of the fit to a cluster's multiple images, as an entry of lenses.yaml names its files."""
+    return {"model": f"results/lenses/{name}/cluster_fit.ecsv", "chain": f"results/lenses/{name}/cluster_samples.ecsv"}
+
+
+def fitted_galaxy_lens(name):
+    """Return the products of the fit to the image of an arc, as an entry of lenses.yaml names its files."""
+    return {"model": f"results/lenses/{name}/fit.ecsv", "chain": f"results/lenses/{name}/fit_samples.ecsv"}
+
+
+def simulated_alternative(lens, name):
+    """Return the maps of a simulated alternative model of a lens, as `simulated_lens` does."""
+    folder = f"results/simulated/alternatives/{lens}"
+    maps = {key: f"{folder}/{name}_{key}.fits" for key in ("x_deflection", "y_deflection", "kappa", "gamma")}
+    return maps | {
+        "deflection_unit": "arcsec", "normalisation": 1.0, "x_sign": 1, "y_sign": 1, "alternatives_directory": folder,
     }  # fmt: skip
 
 
@@ -126,19 +147,48 @@ class Survey:
         Returns
         -------
         dict
-            name, origin ('maps', 'simulated', 'lenstool', 'parametric' or 'none'), z_lens, images (path by filter, may
-            hold ``{galaxy}``). Of maps: x_deflection, y_deflection, kappa, gamma (paths), deflection_unit ('arcsec' or
-            'pixel' or 'degree'), normalisation (Dls/Ds of the model, or {'z_source': z}), x_sign, y_sign (1 or -1),
-            realisations ({'kappa': pattern, 'gamma': pattern}), range_directory (of simulated realisations). Of
-            Lenstool models: model (best.par), chain (bayes.dat), reference_magnitude, cosmology ('model' or 'survey'),
-            radius (arcsec). Of parametric models: centre ([ra, dec]), normalisation, profiles, x_axis ('west' or
-            'east'), radius, chain (table of samples).
+            name, origin ('maps', 'simulated', 'lenstool', 'parametric', 'fit_images' or 'none'), z_lens, images (path
+            by filter, may hold ``{galaxy}``). Of maps: x_deflection, y_deflection, kappa, gamma (paths),
+            deflection_unit ('arcsec' or 'pixel' or 'degree'), normalisation (Dls/Ds of the model, or {'z_source': z}),
+            x_sign, y_sign (1 or -1), realisations ({'kappa': pattern, 'gamma': pattern}), range_directory (of simulated
+            realisations). Of Lenstool models: model (best.par), chain (bayes.dat), reference_magnitude, cosmology
+            ('model' or 'survey'), radius (arcsec). Of parametric models: centre ([ra, dec]), normalisation, profiles,
+            x_axis ('west' or 'east'), radius, chain (table of samples). Of clusters fitted to multiple images: centre,
+            multiple_images, members (tables), member_cut, radius (arcsec), and the products of the fit: model, chain.
+            Of galaxies fitted to the image of an arc ('fit_arc'): centre, normalisation, arc_image, arc_error, arc_fit
+            (options), radius and the products likewise.
         """
         if name != "none" and name not in self._lenses:
             raise ConfigError(f"lenses.yaml has no lens {name!r}{nearest(name, [*self._lenses, 'none'])}")
         entry = self._lenses.get(name, {})
         maps = simulated_lens(name) if entry.get("origin") == "simulated" else {}
-        return _sorted(_NO_MODEL | maps | entry | {"name": name})
+        maps |= fitted_cluster(name) if entry.get("origin") == "fit_images" else {}
+        maps |= fitted_galaxy_lens(name) if entry.get("origin") == "fit_arc" else {}
+        own = {key: value for key, value in entry.items() if key != "alternatives"}
+        return _sorted(_NO_MODEL | maps | own | {"name": name})
+
+    def alternative_models(self, name):
+        """Return the other models of a lens's field by name, each as `lens_model` has it, in the order written.
+
+        Those that are simulated have maps in a folder, `alternatives_directory`, and no realisations.
+        """
+        self.lens_model(name)
+        models = {}
+        for other, entry in self._lenses.get(name, {}).get("alternatives", {}).items():
+            simulated = entry["origin"] == "simulated"
+            maps = simulated_alternative(name, other) if simulated else {"alternatives_directory": None}
+            own = {key: value for key, value in entry.items() if key not in ("seed", "scatter")}
+            models[other] = _sorted(_NO_MODEL | maps | own | {"name": f"{name} {other}"})
+        return models
+
+    def simulated_alternatives(self, name):
+        """Return `seed` and `scatter` of the alternatives of a lens that are simulated, by name."""
+        alternatives = self._lenses.get(name, {}).get("alternatives", {})
+        return {
+            other: {"scatter": 1.0, **{key: entry[key] for key in ("seed", "scatter") if key in entry}}
+            for other, entry in alternatives.items()
+            if entry["origin"] == "simulated"
+        }
 
     def lenses(self):
         """Return the names of the simulated lenses that galaxies of the survey use, sorted."""
@@ -167,6 +217,10 @@ class Survey:
         model = self.lens(galaxy)
         if model["range_directory"]:
             return [model["range_directory"]]
+        return self.files_of(model, kind)
+
+    def files_of(self, model, kind=None):
+        """Return the files of the realisations of a model from `lens_model` or `alternative_models`, as they exist."""
         patterns = [pattern for name, pattern in (model["realisations"] or {}).items() if kind in (None, name)]
         return [path for pattern in patterns for path in matches(pattern, self.directory)]
 

@@ -12,6 +12,7 @@ __all__ = ["deflection_slopes", "inspect_lens", "read_image"]
 
 _SAMPLES = 200_000  # pixels of the regression: more of a 5000 x 5000 map teach nothing new
 _LARGEST_DEFLECTION = 150.0  # arcsec; the most massive clusters deflect by 60
+_CLUSTER_PARAMETERS = 9  # of halo, shear and members; free redshifts are counted with the images
 _TOLERANCE = 0.1  # on a slope: the derivative on a grid and the teams' smoothing differ by a few per cent
 
 
@@ -105,6 +106,10 @@ def inspect_lens(request):
     """
     if request.get("origin") in ("lenstool", "parametric"):
         return {}, *_inspect_parameters(request)
+    if request.get("origin") == "fit_images":
+        return {}, *_inspect_images(request)
+    if request.get("origin") == "fit_arc":
+        return {}, *_inspect_arc(request)
     errors, warnings, maps, found = [], [], {}, {}
     for kind in MAP_KINDS:
         path = request.get(kind)
@@ -155,6 +160,39 @@ def _inspect_parameters(request):
     except (ConfigError, InputError) as error:
         errors.append(str(error))
     return errors, warnings
+
+
+def _inspect_images(request):
+    """Return errors and warnings of the tables that a cluster is fitted to."""
+    from klever.lensfit.cluster_tables import read_images, read_members
+
+    errors, warnings = [], []
+    try:
+        images = read_images(request["multiple_images"], request["centre"], request["z_lens"])
+        constraints = 2 * len(images.z) - 2 * len(images.names) - int(np.isnan(images.redshift).sum())
+        if constraints < _CLUSTER_PARAMETERS:
+            errors.append(f"the images give {constraints} constraints for {_CLUSTER_PARAMETERS} parameters: add images")
+    except InputError as error:
+        errors.append(str(error))
+    try:
+        if not len(read_members(request["members"], request["centre"]).z):
+            warnings.append("no table of members: the halo is the whole mass")
+    except InputError as error:
+        errors.append(str(error))
+    return errors, warnings
+
+
+def _inspect_arc(request):
+    """Return errors and warnings of the image that a galaxy lens is fitted to."""
+    from klever.lensfit.galaxyfit import DEFAULTS, read_cutout
+
+    errors = []
+    _check_redshifts(request, errors)
+    try:
+        read_cutout(request["arc_image"], request["centre"], DEFAULTS | request["arc_fit"], request.get("arc_error"))
+    except InputError as error:
+        errors.append(str(error))
+    return errors, []
 
 
 def _check_redshifts(request, errors):

@@ -17,8 +17,8 @@ def open_model(description, centre, kappa_realisations=(), gamma_realisations=()
     Parameters
     ----------
     description : mapping
-        name, origin ('maps', 'simulated', 'lenstool', 'parametric' or 'none'), z_lens, and what belongs to the origin;
-        see config/README.md and `klever.config.survey.Survey.lens_model`.
+        name, origin ('maps', 'simulated', 'lenstool', 'parametric', 'fit_images' or 'none'), z_lens, and what belongs
+        to the origin; see config/README.md and `klever.config.survey.Survey.lens_model`.
     centre : pair of float
         (ra, dec) in degrees of the tangent point of the positions at which the model will be evaluated.
     kappa_realisations, gamma_realisations : list of path
@@ -53,8 +53,15 @@ def open_model(description, centre, kappa_realisations=(), gamma_realisations=()
             name, get("z_lens"), centre, get("profiles"), get("centre"), get("normalisation"), get("x_axis") or "west",
             get("radius"), get("chain"),
         )  # fmt: skip
+    if origin in ("fit_images", "fit_arc"):
+        from klever.lensfit.cluster_products import open_fit
+
+        model = open_fit(get("model"), get("chain"), name, centre, get("radius"))
+        model.origin = origin
+        return model
     if origin not in ("maps", "simulated"):
-        raise ConfigError(f"lens {name}: origin is {origin!r}; it must be maps, simulated, lenstool or parametric.")
+        origins = "maps, simulated, lenstool, parametric, fit_images or fit_arc"
+        raise ConfigError(f"lens {name}: origin is {origin!r}; it must be {origins}.")
     from klever.lensmodels.maps import MapModel
 
     maps = {kind: get(kind) for kind in MAP_KINDS}

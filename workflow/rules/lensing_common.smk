@@ -1,0 +1,140 @@
+# What the rules of lens fits and lensing figures share: inputs and parameters.
+import yaml
+
+LENSES = [name for name in dict.fromkeys(SURVEY.galaxy(galaxy)["lens"] for galaxy in GALAXIES) if name != "none"]
+
+
+def cluster_inputs(lens):
+    """Tables that a cluster is fitted to: those of its entry in lenses.yaml, or simulated ones for a simulated lens."""
+    model = SURVEY.lens_model(lens)
+    if model["origin"] == "fit_images":
+        return {"multiple_images": model["multiple_images"], "members": [model["members"]] if model["members"] else []}
+    if model["origin"] != "simulated":
+        raise WorkflowError(
+            f"The lens {lens} is not fitted to images: its origin is {model['origin']}, not fit_images."
+        )
+    folder = f"results/simulated/lenses/{lens}"
+    return {"multiple_images": f"{folder}/multiple_images.ecsv", "members": [f"{folder}/members.ecsv"]}
+
+
+def cluster_settings(lens):
+    """Parameters of the fit of a cluster to its images."""
+    model = SURVEY.lens_model(lens)
+    return {
+        "code": code_digest(SCRIPTS / "fit_cluster_lens.py"),
+        "lens": lens,
+        **{key: model[key] for key in ("z_lens", "centre", "member_cut")},
+        **SURVEY.survey_settings("cluster_fit", "cosmology"),
+    }
+
+
+def arc_galaxy(lens):
+    """The first simulated galaxy behind a lens of one galaxy."""
+    members = [galaxy for galaxy in SIMULATED if SURVEY.galaxy(galaxy)["lens"] == lens]
+    if not members:
+        raise WorkflowError(f"The lens {lens} has no simulated galaxy whose arc could be simulated.")
+    return members[0]
+
+
+def arc_fit_settings(lens):
+    """Parameters of the fit of a galaxy lens: of its entry in lenses.yaml, or those that suit the simulated image."""
+    model = SURVEY.lens_model(lens)
+    known = {"lens": lens, "code": code_digest(SCRIPTS / "fit_galaxy_lens.py"), "z_lens": model["z_lens"]}
+    known |= for_steps(SURVEY.survey_settings("figures", "cosmology"))
+    if model["origin"] == "simulated":
+        return known | simulated_arc(lens)
+    normalisation = model["normalisation"]
+    if not isinstance(normalisation, dict):
+        raise WorkflowError(f"The lens {lens} needs `normalisation: {{z_source: ...}}` to be fitted to its arc.")
+    return known | {"z_source": normalisation["z_source"], "centre": model["centre"], "arc_fit": model["arc_fit"]}
+
+
+def simulated_arc(lens):
+    """Redshift, centre and ring of a simulated lens, as someone looking at its image would give them."""
+    entry = yaml.safe_load((RESOURCES / "simulation/lenses.yaml").read_text(encoding="utf-8"))[lens]
+    ring = next((part["einstein_radius"] for part in entry["components"] if "einstein_radius" in part), None)
+    if ring is None or "source" not in entry:
+        raise WorkflowError(f"The lens {lens} is no galaxy lens with one arc; its arc cannot be simulated and fitted.")
+    return {
+        "z_source": SURVEY.galaxy(arc_galaxy(lens))["z"],
+        "centre": [entry["ra"], entry["dec"]],
+        "arc_fit": {"mask_radius": [round(0.5 * ring, 1), round(1.3 * ring, 1)]},
+    }
+
+
+def arc_files(key):
+    """Input function: image or errors of the arc; the simulated image of a simulated lens."""
+
+    def paths(wildcards):
+        model = SURVEY.lens_model(wildcards.lens)
+        if model["origin"] == "simulated":
+            return [f"results/simulated/lenses/{wildcards.lens}/arc.fits"] if key == "arc_image" else []
+        if model["origin"] != "fit_arc":
+            raise WorkflowError(
+                f"The lens {wildcards.lens} is not fitted to an arc: its origin is {model['origin']}, not fit_arc."
+            )
+        return [model[key]] if model[key] else []
+
+    return paths
+
+
+def lens_members(lens):
+    return [galaxy for galaxy in GALAXIES if SURVEY.galaxy(galaxy)["lens"] == lens]
+
+
+def field_images(lens):
+    """The images of a field by filter, each file once."""
+    filters = {}
+    for galaxy in lens_members(lens):
+        for name, path in SURVEY.lens(galaxy)["images"].items():
+            if path not in filters.setdefault(name, []):
+                filters[name].append(path)
+    return filters
+
+
+def field_map(kind):
+    """Input function: the file of this kind of the lens model, none if the model has no such file."""
+    return lambda wildcards: [path for path in [SURVEY.lens_model(wildcards.lens).get(kind)] if path]
+
+
+def field_settings(wildcards):
+    members = [SURVEY.galaxy(galaxy) for galaxy in lens_members(wildcards.lens)]
+    # Galaxies on both sides of RA 0 must not be averaged to the other side of the sky.
+    turns = [(member["ra"] - members[0]["ra"] + 180) % 360 - 180 for member in members]
+    return {
+        **survey_settings("field_figure", **SURVEY.survey_settings("cosmology")),
+        "lens": wildcards.lens,
+        "lens_model": SURVEY.lens_model(wildcards.lens),
+        "galaxies": lens_members(wildcards.lens),
+        "filters": field_images(wildcards.lens),
+        "centre": [
+            (members[0]["ra"] + sum(turns) / len(turns)) % 360,
+            sum(member["dec"] for member in members) / len(members),
+        ],
+        "simulated": any(SURVEY.simulated(galaxy) for galaxy in lens_members(wildcards.lens)),
+    }
+
+
+def alternatives():
+    """The other models of the fields with galaxies, with the files of their realisations."""
+    models = {lens: SURVEY.alternative_models(lens) for lens in LENSES}
+    return {
+        lens: {
+            name: model | {f"{kind}_files": SURVEY.files_of(model, kind) for kind in ("kappa", "gamma")}
+            for name, model in of_lens.items()
+        }
+        for lens, of_lens in models.items()
+        if of_lens
+    }
+
+
+def alternative_files():
+    """What the other models are read from: their files, or the folder of simulated ones."""
+    found = []
+    for model in (model for of_lens in alternatives().values() for model in of_lens.values()):
+        if model["alternatives_directory"]:
+            found.append(model["alternatives_directory"])
+        else:
+            files = [model[kind] for kind in ("x_deflection", "y_deflection", "kappa", "gamma", "model", "chain")]
+            found += [path for path in files if path] + model["kappa_files"] + model["gamma_files"]
+    return list(dict.fromkeys(found))

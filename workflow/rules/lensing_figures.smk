@@ -1,0 +1,171 @@
+# Figures of the lensing: the fields, a galaxy in both planes, and the spread of the magnification between models.
+
+
+rule simulate_alternatives:
+    input:
+        parameters=RESOURCES / "simulation/lenses.yaml",
+    output:
+        folder=directory("results/simulated/alternatives/{lens}"),
+    log:
+        "logs/simulate_alternatives/{lens}.log",
+    conda:
+        "../../envs/simulate_alternatives.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=lambda wildcards: {
+            "code": code_digest(SCRIPTS / "simulate_alternatives.py"),
+            "lens": wildcards.lens,
+            "alternatives": SURVEY.simulated_alternatives(wildcards.lens),
+        },
+    script:
+        "../scripts/simulate_alternatives.py"
+
+
+rule field_figure:
+    input:
+        linemaps=lambda wildcards: [
+            f"results/galaxies/{galaxy}/{SURVEY.bands(galaxy)[0]}/linemaps.fits"
+            for galaxy in lens_members(wildcards.lens)
+        ],
+        images=lambda wildcards: [path for paths in field_images(wildcards.lens).values() for path in paths],
+        x_deflection=field_map("x_deflection"),
+        y_deflection=field_map("y_deflection"),
+        kappa=field_map("kappa"),
+        gamma=field_map("gamma"),
+        model=field_map("model"),
+        chain=field_map("chain"),
+    output:
+        pdf=report(
+            "results/figures/field_{lens}.pdf",
+            caption="../report/field_figure.rst",
+            category="Lensing",
+            labels={"lens": "{lens}"},
+        ),
+        png="results/figures/field_{lens}.png",
+    log:
+        "logs/field_figure/{lens}.log",
+    conda:
+        "../../envs/field_figure.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=field_settings,
+    script:
+        "../scripts/field_figure.py"
+
+
+rule planes_figure:
+    input:
+        aligned="results/galaxies/{galaxy}/aligned.fits",
+        source="results/galaxies/{galaxy}/source.fits",
+        source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
+        magnification="results/galaxies/{galaxy}/magnification.ecsv",
+    output:
+        pdf=report(
+            "results/figures/planes_{galaxy}.pdf",
+            caption="../report/planes_figure.rst",
+            category="Lensing",
+            labels={"galaxy": "{galaxy}"},
+        ),
+        png="results/figures/planes_{galaxy}.png",
+    log:
+        "logs/planes_figure/{galaxy}.log",
+    conda:
+        "../../envs/planes_figure.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: galaxy_settings("planes_figure", wildcards.galaxy, "align", "figures")
+        | {"simulated": SURVEY.simulated(wildcards.galaxy)},
+    script:
+        "../scripts/planes_figure.py"
+
+
+rule magnification_models:
+    input:
+        sources=expand("results/galaxies/{galaxy}/source.fits", galaxy=GALAXIES),
+        lenses=expand("results/galaxies/{galaxy}/lens.fits", galaxy=GALAXIES),
+        magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
+        models=alternative_files(),
+    output:
+        table=report(
+            "results/tables/magnification_models.ecsv",
+            caption="../report/magnification_models.rst",
+            category="Lensing",
+        ),
+        pdf=report(
+            "results/figures/magnification_models.pdf",
+            caption="../report/magnification_models.rst",
+            category="Lensing",
+        ),
+        png="results/figures/magnification_models.png",
+    log:
+        "logs/magnification_models.log",
+    conda:
+        "../../envs/magnification_models.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=20,
+    params:
+        settings=survey_settings(
+            "magnification_models",
+            **SURVEY.survey_settings("cosmology"),
+            realisations={
+                "number": SURVEY.survey_settings("lens")["lens"]["realisations"],
+                "seed": SURVEY.survey_settings("lens")["lens"]["seed"],
+            },
+            galaxies=[
+                {"galaxy": name} | {key: SURVEY.galaxy(name)[key] for key in ("lens", "z")} for name in GALAXIES
+            ],
+            alternatives=alternatives(),
+        ),
+    script:
+        "../scripts/magnification_models.py"
+
+
+rule magnification_table:
+    input:
+        magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
+        models="results/tables/magnification_models.ecsv",
+        published=RESOURCES / "published/table3_global_properties.csv",
+    output:
+        table=report(
+            "results/tables/magnification.ecsv",
+            caption="../report/magnification_table.rst",
+            category="Tables",
+        ),
+        table_tex="results/tables/magnification.tex",
+    log:
+        "logs/magnification_table.log",
+    conda:
+        "../../envs/magnification_table.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=survey_settings(
+            "magnification_table",
+            galaxies=[
+                {"galaxy": name} | {key: SURVEY.galaxy(name)[key] for key in ("name", "lens", "z")}
+                for name in GALAXIES
+            ],
+        ),
+    script:
+        "../scripts/magnification_table.py"
+
+
+rule lensing_figures:
+    input:
+        expand("results/figures/field_{lens}.png", lens=LENSES),
+        expand(
+            "results/figures/planes_{galaxy}.png",
+            galaxy=planes_galaxies(
+                SURVEY.survey_settings("figures")["figures"]["planes"],
+                {galaxy: SURVEY.galaxy(galaxy)["lens"] for galaxy in GALAXIES},
+            ),
+        ),
+        ["results/figures/magnification_models.png", "results/tables/magnification.ecsv"] if LENSES else [],
