@@ -8,7 +8,10 @@ from survey_runs import copy_workflow, planned, snakemake, write_survey
 
 pytestmark = pytest.mark.workflow
 
-AGGREGATES = {"gradient_tables", "detection_tables", "recovery", "recovery_figure", "all"}
+AGGREGATES = {
+    "gradient_tables", "detection_tables", "magnification_models", "magnification_table", "field_figure", "recovery",
+    "recovery_figure", "all",
+}  # fmt: skip
 
 
 def test_a_second_run_has_nothing_to_do(survey):

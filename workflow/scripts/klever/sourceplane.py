@@ -13,9 +13,11 @@ from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
 from klever.bandmaps import valid_pixels
+from klever.errors import InputError
 from klever.grids import tangent_header
 
-__all__ = ["Reference", "SourceGrid", "averaging_operator", "multiplicity", "reference_pixel", "source_grid", "trace"]
+__all__ = ["Reference", "SourceGrid", "averaging_operator", "multiplicity", "reference_pixel", "source_grid", "trace",
+           "trace_corners"]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -100,22 +102,58 @@ def trace(alpha_x, alpha_y, west, north, subpixels):
     usable = np.isfinite(alpha_x) & np.isfinite(alpha_y)
     if not usable.any():
         return np.empty(0), np.empty(0), np.empty(0, int)
-    if not usable.all():  # beside a missing pixel the nearest deflection stands in for it
-        nearest = tuple(ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True))
-        alpha_x, alpha_y = alpha_x[nearest], alpha_y[nearest]
+    planes = _source_planes(alpha_x, alpha_y, west, north, usable)
     step = (np.arange(subpixels) + 0.5) / subpixels - 0.5
     iy, ix = np.nonzero(usable)
     sub_y, sub_x = (grid.ravel() for grid in np.meshgrid(step, step, indexing="ij"))
     x, y = (ix[:, None] + sub_x).ravel(), (iy[:, None] + sub_y).ravel()
-    # All four are interpolated linearly, so source and image positions refer to the same point; half a pixel beyond the
-    # outer centres the gradient of the last pixels goes on.
-    planes = np.array([west - alpha_x, north - alpha_y])
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect", reflect_type="odd") if min(ny, nx) > 1 else None
-    if padded is None:
+    if min(ny, nx) == 1:
         return (planes[0, iy, ix].repeat(sub_x.size), planes[1, iy, ix].repeat(sub_x.size),
                 (iy * nx + ix).repeat(sub_x.size))  # fmt: skip
-    source = [ndimage.map_coordinates(plane, [y + 1, x + 1], order=1) for plane in padded]
+    source = _interpolate(planes, x, y)
     return source[0], source[1], (iy * nx + ix).repeat(sub_x.size)
+
+
+def trace_corners(alpha_x, alpha_y, west, north):
+    """Trace points every half pixel, edges included, by the same interpolation as `trace`.
+
+    Parameters
+    ----------
+    alpha_x, alpha_y, west, north : ndarray, shape (ny, nx)
+        As for `trace`; at least two pixels a side.
+
+    Returns
+    -------
+    x, y : ndarray, shape (2 ny + 1, 2 nx + 1)
+        Source positions, arcsec west and north; NaN if no pixel has a deflection.
+
+    Raises
+    ------
+    InputError
+        The map is one pixel wide, so that its edges cannot be traced.
+    """
+    ny, nx = alpha_x.shape
+    if min(ny, nx) < 2:
+        raise InputError(f"Maps of {nx} x {ny} pixels have no edges to trace; set source.method to subpixels.")
+    usable = np.isfinite(alpha_x) & np.isfinite(alpha_y)
+    y, x = np.mgrid[: 2 * ny + 1, : 2 * nx + 1] / 2 - 0.5
+    if not usable.any():
+        return np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+    return tuple(_interpolate(_source_planes(alpha_x, alpha_y, west, north, usable), x, y))
+
+
+def _source_planes(alpha_x, alpha_y, west, north, usable):
+    if not usable.all():  # beside a missing pixel the nearest deflection stands in for it
+        nearest = tuple(ndimage.distance_transform_edt(~usable, return_distances=False, return_indices=True))
+        alpha_x, alpha_y = alpha_x[nearest], alpha_y[nearest]
+    return np.array([west - alpha_x, north - alpha_y])
+
+
+def _interpolate(planes, x, y):
+    # All are interpolated linearly, so source and image positions refer to the same point; half a pixel beyond the
+    # outer centres the gradient of the last pixels goes on.
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect", reflect_type="odd")
+    return [ndimage.map_coordinates(plane, [y + 1, x + 1], order=1) for plane in padded]
 
 
 @dataclass
