@@ -40,11 +40,11 @@ def search_starts(search, wavelength, flux, error):
     return velocity, gain
 
 
-def marginalise(search, wavelength, flux, error, prior, prior_width, best, spread, excluded):
+def marginalise(search, wavelength, flux, error, prior, prior_width, best, spread, excluded, around_best=False):
     """Posterior of each spectrum; see `klever.linefit.posterior`."""
     flux, error, excluded, prior = _arrays(flux, error, excluded, prior)
     axis = padded_axis(wavelength, search.padding(wavelength))
-    nodes = node_profiles(search.model, axis, search.grid())
+    nodes = node_profiles(search.model, axis, search.grid(around_best))
     n, k = len(flux), search.ties.shape[1]
     result, moments = np.empty((8, n)), np.empty((k + k * k, n))
     kernel_posterior.posterior(

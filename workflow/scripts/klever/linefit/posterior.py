@@ -58,7 +58,7 @@ def monte_carlo(fit_once, search, wavelength, model_flux, error, prior, prior_wi
     return 0.5 * (high - low), np.einsum("kin,kjn->ijn", offset, offset) / max(samples - 1, 1)
 
 
-def marginalise(search, wavelength, flux, error, prior, prior_width, best, spread, excluded):
+def marginalise(search, wavelength, flux, error, prior, prior_width, best, spread, excluded, around_best=False):
     """Posterior of each spectrum, in NumPy; `klever.linefit.compiled.marginalise` is the same 100 times as fast.
 
     Nodes cover the whole range coarsely; a box of eight standard deviations around the best fit has a grid of its own,
@@ -76,6 +76,8 @@ def marginalise(search, wavelength, flux, error, prior, prior_width, best, sprea
     best, spread : ndarray, shape (2, n)
         Velocity and dispersion of the fit, and their errors; NaN where the box is to span the range.
     excluded : ndarray of bool, shape (n, n_channels), or None
+    around_best : bool
+        Only the box counts: enough for the width of a detected line.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def marginalise(search, wavelength, flux, error, prior, prior_width, best, sprea
     window, _ = prepare(wavelength, flux, error, search.padding(wavelength), excluded)
     rows, ties, n_columns = np.arange(len(flux)), search.ties, search.ties.shape[1]
     prior = np.full(len(flux), np.nan) if prior is None else prior
-    cells = _cells(search, best, spread)
+    cells = _cells(search, best, spread, around_best)
     main = int(np.argmax(ties[search.model.main]))
     log_weight = np.full(cells.shape[1:], -np.inf)
     mean = np.zeros((len(log_weight), n_columns, len(flux)))
@@ -131,9 +133,9 @@ def _node(search, window, rows, cell, main):
     return value, mean, mean[:, None] * mean[None] + inverse
 
 
-def _cells(search, best, spread):
+def _cells(search, best, spread, around_best):
     """Velocity, its width, log dispersion, its width and volume of each cell, shape (5, n_cells, n)."""
-    grid = search.grid()
+    grid = search.grid(around_best)
     n_v = int(np.count_nonzero(grid[:, 1] == grid[0, 1]))
     (low_v, low_s), (high_v, high_s) = search.low, search.high
     known = np.isfinite(best).all(axis=0)

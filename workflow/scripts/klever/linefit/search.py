@@ -46,12 +46,15 @@ class Search:
             for velocity in np.linspace(self.low[0], self.high[0], 2 * count + 1)[1:-1]:
                 yield velocity, dispersion
 
-    def grid(self):
-        """Nodes of the posterior, shape (n, 2): even in velocity (fastest) and in the logarithm of dispersion."""
+    def grid(self, around_best=False):
+        """Nodes of the posterior, shape (n, 2): even in velocity (fastest) and in the logarithm of dispersion.
+
+        A single one with `around_best`, where the box around the best fit is to say everything.
+        """
         low, high = self.low[1], self.high[1]
         step = 0.6 * float(self.model.observed_dispersion(0.0, low))
-        n_v = int(np.ceil((self.high[0] - self.low[0]) / step))
-        n_s = max(int(np.ceil(np.log(high / low) / 0.35)), 3)
+        n_v = 1 if around_best else int(np.ceil((self.high[0] - self.low[0]) / step))
+        n_s = 1 if around_best else max(int(np.ceil(np.log(high / low) / 0.35)), 3)
         velocity = self.low[0] + (np.arange(n_v) + 0.5) * (self.high[0] - self.low[0]) / n_v
         dispersion = low * (high / low) ** ((np.arange(n_s) + 0.5) / n_s)
         return np.stack([np.tile(velocity, n_s), np.repeat(dispersion, n_v)], axis=1)

@@ -147,7 +147,7 @@ def _set_errors(result, search, wavelength, data, engine, errors, samples, seed)
         spread = np.where(unbound, [result.velocity_error, result.dispersion_error], np.nan)
         quantiles, _, covariance = _engine(engine).marginalise(
             search, wavelength, flux[rows], error[rows], None if prior is None else prior[rows], prior_width,
-            best[:, rows], spread[:, rows], excluded[rows],
+            best[:, rows], spread[:, rows], excluded[rows], around_best=errors != "posterior",
         )  # fmt: skip
         result.dispersion_limit[rows] = quantiles[6]
         if errors == "posterior":
