@@ -122,7 +122,7 @@ def test_text_of_a_failure_names_sentence_log_and_what_is_not_affected(folders):
     text = format_failures(collect_status(results, OBSERVATIONS, logs))
     assert text.startswith("1 job failed:")
     assert "the cube is truncated." in text and path in text
-    assert "Not done because of that:\n  sp1  lines H, align" in text
+    assert "Not done because of that:\n  sp1  lines H, quality, align" in text
     assert text.endswith("1 other galaxy is not affected.")
 
 
