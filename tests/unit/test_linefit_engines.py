@@ -1,9 +1,12 @@
 """The compiled engine against the NumPy one, and the independence of spectra from each other."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from linefit_mocks import band_wavelength, model_of, spectra, window_of
 
+from klever.codedigest import imported_modules
 from klever.errors import ConfigError
 from klever.linefit.varpro import fit_spectra, search_velocity
 from klever.maps import Flag
@@ -129,3 +132,16 @@ def test_unknown_choices_are_refused(key, value):
     flux, error = _mock(2)
     with pytest.raises(ConfigError, match=f"lines.{key} is '{value}'"):
         fit_spectra(MODEL, WAVELENGTH, flux, error, **{key: value})
+
+
+def test_the_machine_code_is_kept_under_everything_it_is_made_of():
+    """Numba freezes constants of other modules: an edited one must not meet old machine code."""
+    from klever.linefit.kernel import SOURCES
+
+    scripts = Path(__file__).parents[2] / "workflow/scripts"
+    kernel = sorted((scripts / "klever/linefit/kernel").glob("*.py"))
+    names = {name for path in kernel for name in imported_modules(path) if name.startswith("klever.")}
+    files = {scripts.joinpath(*name.split(".")).with_suffix(".py") for name in names}
+    used = {path for path in files if path.is_file()} | set(kernel)
+    assert len(used) > 10
+    assert used <= set(SOURCES)

@@ -1,14 +1,17 @@
 """The group as an astropy compound model: one component per line or doublet, tied to Halpha, and Polynomial1D."""
 
+import warnings
+
 import numpy as np
 from astropy.modeling import Fittable1DModel, Parameter
 from astropy.modeling.models import Polynomial1D
+from astropy.utils.exceptions import AstropyWarning
 from scipy.special import erf
 
 from klever.spectral_lines import SPEED_OF_LIGHT
-from linefit.peers.user_model import FLUX_UNIT, VELOCITY_UNIT
+from linefit.peers.user_model import FLUX_UNIT, VELOCITY_UNIT, TiedModel
 
-__all__ = ["Doublet", "compound_model", "solution_of"]
+__all__ = ["Doublet", "compound_model", "solution_of", "solver_with"]
 
 
 class Doublet(Fittable1DModel):
@@ -76,6 +79,21 @@ def solution_of(user, fitted):
     """Return the `Solution` of a fitted compound model."""
     names = ("velocity_0", "dispersion_0", "flux_0", "flux_1", "flux_2", "ratio_2", "c0_3", "c1_3")
     return user.solution(getattr(fitted, name).value for name in names)
+
+
+def solver_with(fitter, problem):
+    """Return the function that fits a row of `problem.flux` with an astropy `fitter`."""
+    user = TiedModel(problem)
+
+    def solve(row):
+        good = problem.valid[row]
+        data, weights = problem.flux[row, good], 1 / problem.error[row, good]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            fitted = fitter(compound_model(problem, user, row), problem.wavelength[good], data, weights=weights)
+        return solution_of(user, fitted)
+
+    return solve
 
 
 def _ends(problem):

@@ -1,12 +1,9 @@
 """How often each line is detected, beside the rates of Curti et al. (2020, Sect. 3.1)."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
-from klever.errors import InputError
 from klever.maps import Flag
+from klever.publish.published import read_published
 from klever.row_tables import Column
 
 __all__ = ["RATE_COLUMNS", "RATE_DEFINITION", "detection_rates", "published_rates", "wilson_interval"]
@@ -58,21 +55,14 @@ def published_rates(path):
     InputError
         A column is missing or a number cannot be read.
     """
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            return [
-                {
-                    "line": row["line"], "notation": row["notation"], "any_of": set(row["any_of"].split()),
-                    "z_above": float(row["z_above"] or "nan"), "published_rate": float(row["rate_percent"] or "nan"),
-                    "published_detected": int(row["detected"]) if row["detected"] else None, "source": row["source"],
-                }
-                for row in csv.DictReader(stream)
-            ]  # fmt: skip
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} cannot be used as published detection rates ({error}); it needs the columns line, notation, "
-            "any_of, z_above, rate_percent, detected, source."
-        ) from error
+    return read_published(
+        path, "published detection rates", "line, notation, any_of, z_above, rate_percent, detected, source",
+        lambda row: {
+            "line": row["line"], "notation": row["notation"], "any_of": set(row["any_of"].split()),
+            "z_above": float(row["z_above"] or "nan"), "published_rate": float(row["rate_percent"] or "nan"),
+            "published_detected": int(row["detected"]) if row["detected"] else None, "source": row["source"],
+        },
+    )  # fmt: skip
 
 
 def wilson_interval(detected, number, sigma=1.0):

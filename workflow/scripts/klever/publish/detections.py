@@ -1,12 +1,10 @@
 """Table 2: position, redshift and detected lines of each galaxy (Curti et al. 2020, Table 2 and Sect. 3.1)."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
 from klever.errors import InputError
 from klever.maps import Flag
+from klever.publish.published import read_published
 from klever.row_tables import Column, read_table
 
 __all__ = [
@@ -76,23 +74,14 @@ def published_sample(path):
     InputError
         A column is missing or a redshift is no number.
     """
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            return {
-                row["id"]: {
-                    "z": float(row["z_halpha"]),
-                    "lines": {
-                        band: None if row[column] == "not_observed" else row[column] or "-"
-                        for band, column in _PAPER_BANDS.items()
-                    },
-                }
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be used as the published sample ({error}); it needs the columns id, z_halpha, "
-            f"{', '.join(_PAPER_BANDS.values())}."
-        ) from error
+
+    def parse(row):
+        cells = {band: row[column] for band, column in _PAPER_BANDS.items()}
+        lines = {band: None if cell == "not_observed" else cell or "-" for band, cell in cells.items()}
+        return row["id"], {"z": float(row["z_halpha"]), "lines": lines}
+
+    columns = f"id, z_halpha, {', '.join(_PAPER_BANDS.values())}"
+    return dict(read_published(path, "the published sample", columns, parse))
 
 
 def redshift(rows):

@@ -1,12 +1,9 @@
 """Tables of the metallicity gradients with their published values beside (Curti et al. 2020, Tables 4 and A1)."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
-from klever.errors import InputError
 from klever.publish.latex import escape, latex_table, measurement, ratio_names
+from klever.publish.published import read_published
 
 __all__ = ["gradient_rows", "gradient_table", "gradient_table_latex", "published_gradients"]
 
@@ -49,17 +46,12 @@ def published_gradients(path):
     InputError
         A column is missing or a number cannot be read.
     """
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            return {
-                row["id"]: (float(row["gradient_dex_per_kpc"]), float(row["gradient_err_dex_per_kpc"]))
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be used as a table of published gradients ({error}); it needs the columns id, "
-            "gradient_dex_per_kpc and gradient_err_dex_per_kpc."
-        ) from error
+    return dict(
+        read_published(
+            path, "a table of published gradients", "id, gradient_dex_per_kpc and gradient_err_dex_per_kpc",
+            lambda row: (row["id"], (float(row["gradient_dex_per_kpc"]), float(row["gradient_err_dex_per_kpc"]))),
+        )
+    )  # fmt: skip
 
 
 def gradient_rows(tables, aperture, galaxies):

@@ -1,12 +1,9 @@
 """Table of the magnifications with the published ones beside (Curti et al. 2020, Table 3)."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
-from klever.errors import InputError
 from klever.publish.latex import escape, latex_table, measurement
+from klever.publish.published import read_published
 from klever.row_tables import Column
 
 __all__ = ["COLUMNS", "magnification_latex", "magnification_rows", "published_magnifications"]
@@ -58,21 +55,16 @@ def published_magnifications(path):
         A column is missing or a number cannot be read.
     """
     ends = {"": "", "_error_minus": "_err_minus", "_error_plus": "_err_plus"}
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            return {
-                row["id"]: {
-                    f"published_{name}{ours}": float(row[f"{name}{theirs}"] or "nan")
-                    for name in _PUBLISHED
-                    for ours, theirs in ends.items()
-                }
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be used as a table of published magnifications ({error}); it needs the columns id, "
-            "mu_halpha and mu_maps, with _err_plus and _err_minus of both."
-        ) from error
+
+    def parse(row):
+        return row["id"], {
+            f"published_{name}{ours}": float(row[f"{name}{theirs}"] or "nan")
+            for name in _PUBLISHED
+            for ours, theirs in ends.items()
+        }
+
+    columns = "id, mu_halpha and mu_maps, with _err_plus and _err_minus of both"
+    return dict(read_published(path, "a table of published magnifications", columns, parse))
 
 
 def magnification_rows(measured, systematic, published, galaxies):
