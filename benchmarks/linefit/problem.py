@@ -12,7 +12,9 @@ from linefit import ROOT
 
 __all__ = ["Problem", "Solution", "Start", "simulated_problem"]
 
-GALAXY, BAND, GROUP = "sp1", "H", "halpha"  # a third of its spaxels have Halpha at S/N > 5
+GALAXY, BAND, GROUP = "sp1", "H", "halpha"
+# factors on sp1 as the survey has it: every spaxel has a line, nine in ten of them at S/N > 5
+SIZE, SFR = 8.0, 3.0
 SEED = 1  # of the order in which spaxels are fitted
 
 
@@ -156,8 +158,19 @@ def _least_squares(design, data):
     return float(np.sum((data - design @ amplitude) ** 2)), amplitude
 
 
-def simulated_problem():
-    """Simulate the cube with the project's simulator, ingest and smooth it as the pipeline does, cut out the group."""
+def simulated_problem(size=SIZE, sfr=SFR):
+    """Simulate the cube with the project's simulator, ingest and smooth it as the pipeline does, cut out the group.
+
+    Parameters
+    ----------
+    size, sfr : float
+        Factors on the galaxy's effective radius and star formation rate; 1, 1 is the survey's galaxy, in a field two
+        thirds of which are empty.
+
+    Returns
+    -------
+    Problem
+    """
     import yaml
 
     from klever.cubes.cube import Cube
@@ -172,7 +185,7 @@ def simulated_problem():
     options = config["lines"]
     resources = ROOT / "resources"
     with tempfile.TemporaryDirectory() as folder:
-        settings = simulate(Path(folder), ROOT, GALAXY, BAND, config)
+        settings = simulate(Path(folder), ROOT, GALAXY, BAND, config, size, sfr)
         cube, truth = Cube.read(Path(folder) / "cube.fits"), MapSet.read(Path(folder) / "truth.fits")
     sigma = instrumental_sigma(load_instruments(resources / "instruments.yaml"), "KMOS", BAND)
     band = band_models(cube, load_line_list(resources / "lines.yaml"), sigma, settings["z"], [GROUP])
@@ -187,7 +200,8 @@ def simulated_problem():
     problem = Problem(
         model, cube.wavelength[channels], smoothed[:, inside].T / unit, error[:, inside].T / unit,
         np.zeros(inside.sum()), float(options["velocity_range"]), tuple(map(float, options["dispersion_range"])),
-        f"simulated KMOS {BAND} cube of {GALAXY} (z = {settings['z']}), smoothed to {options['smoothing_fwhm']} arcsec",
+        f"simulated KMOS {BAND} cube of {GALAXY} (z = {settings['z']}, size x {size:g}, SFR x {sfr:g}), smoothed to "
+        f"{options['smoothing_fwhm']} arcsec",
     )  # fmt: skip
     flux = smooth(np.nan_to_num(truth["Halpha"].value), inside, fwhm)[0][inside] / unit
     motion = [np.nan_to_num(truth[name].value)[inside] for name in ("VELOCITY", "DISPERSION")]

@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parents[1]
 sys.path.insert(0, str(BENCHMARKS))
 
 from linefit import measure, report  # noqa: E402
-from linefit.problem import simulated_problem  # noqa: E402
+from linefit.problem import SFR, SIZE, simulated_problem  # noqa: E402
 
 
 def main():
@@ -24,13 +24,15 @@ def main():
     parser.add_argument("--stored", action="store_true", help="measure nothing: table and figure of the stored results")
     parser.add_argument("--peers", nargs="*", default=measure.PEERS, choices=measure.PEERS, metavar="NAME",
                         help="of " + ", ".join(measure.PEERS))  # fmt: skip
+    parser.add_argument("--size", type=float, default=SIZE, help="factor on the galaxy's size; 1 leaves spaxels empty")
+    parser.add_argument("--sfr", type=float, default=SFR, help="factor on its star formation rate")
     parser.add_argument("--output", type=Path, default=BENCHMARKS / "results", help="folder of the results")
     options = parser.parse_args()
     stored = options.output / "linefit.json"
     if options.stored:
         results = json.loads(stored.read_text(encoding="utf-8"))
     else:
-        results = measure.measure(simulated_problem(), options.peers)
+        results = measure.measure(simulated_problem(options.size, options.sfr), options.peers)
         options.output.mkdir(parents=True, exist_ok=True)
         stored.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(report.text_table(results))

@@ -7,7 +7,7 @@ from klever.config.loading import load_survey
 __all__ = ["simulate"]
 
 
-def simulate(folder, root, galaxy, band, config):
+def simulate(folder, root, galaxy, band, config, size=1.0, sfr=1.0):
     """Write ``cube.fits`` (canonical) and ``truth.fits`` of one band of a simulated galaxy into `folder`.
 
     Parameters
@@ -17,6 +17,8 @@ def simulate(folder, root, galaxy, band, config):
     galaxy, band : str
     config : dict
         Content of config/config.yaml.
+    size, sfr : float
+        Factors on the galaxy's effective radius and star formation rate.
 
     Returns
     -------
@@ -29,8 +31,12 @@ def simulate(folder, root, galaxy, band, config):
 
     folder, resources = Path(folder), root / "resources"
     survey = load_survey(config, root, resources, root / "workflow/schemas")
+    components = [
+        row | {"effective_radius_kpc": size * row["effective_radius_kpc"], "sfr": sfr * row["sfr"]}
+        for row in survey.simulated_components(galaxy)
+    ]
     settings = {
-        "galaxy": galaxy, "band": band, "components": survey.simulated_components(galaxy), **survey.galaxy(galaxy),
+        "galaxy": galaxy, "band": band, "components": components, **survey.galaxy(galaxy),
         **survey.settings(galaxy, "simulation")["simulation"], **survey.settings(galaxy, "ingest"),
         **survey.observation(galaxy, band),
     }  # fmt: skip
