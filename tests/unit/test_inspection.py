@@ -62,6 +62,14 @@ def test_good_cube(tmp_path):
     assert (row["unit"], row["format"]) == (UNIT, "KMOS")
 
 
+def test_lines_of_a_list_of_your_own_are_looked_for(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("lines: {FeII12570: {wavelength: 12570.2}}\ngroups: {fe: {lines: [FeII12570], main: FeII12570}}\n")
+    cube = write_kmos(tmp_path / "k.fits", FLUX, ERROR, CRVAL3=1.45, CD3_3=5e-4)
+    row = only(cube_request(cube, z=0.3, line_list=str(own)))
+    assert (row["state"], row["lines"]) == ("ok", "FeII12570")  # at 1.634 um
+
+
 def test_cube_over_the_whole_band_is_ok(tmp_path):
     row = only(cube_request(write_kmos(tmp_path / "k.fits", FLUX, ERROR, CRVAL3=1.45, CD3_3=5e-4)))
     assert (row["state"], row["message"]) == ("ok", "can be used")

@@ -193,7 +193,7 @@ def test_step_orders_bands_by_wavelength_and_writes_the_same_bytes(tmp_path):
     contents = []
     for name, order in (("a", 1), ("b", -1)):
         files = [tmp_path / f"{name}.{ending}" for ending in ("pdf", "png")]
-        draw_spectrum_figure(*zip(*pairs[::order], strict=True), LINE_LIST, *files, SETTINGS)
+        draw_spectrum_figure(*zip(*pairs[::order], strict=True), LINE_LIST, LINE_LIST, *files, SETTINGS)
         contents.append([path.read_bytes() for path in files])
     assert contents[0] == contents[1]
     assert contents[0][0].startswith(b"%PDF") and contents[0][1].startswith(b"\x89PNG")
@@ -202,7 +202,7 @@ def test_step_orders_bands_by_wavelength_and_writes_the_same_bytes(tmp_path):
 def test_a_spectrum_without_channels_is_an_input_error(tmp_path):
     spectra, lines = write_band(tmp_path, spectrum(), n=1)
     with pytest.raises(InputError, match=r"spectrum\.ecsv has 1 channels"):
-        draw_spectrum_figure([spectra], [lines], LINE_LIST, tmp_path / "a.pdf", tmp_path / "a.png", SETTINGS)
+        draw_spectrum_figure([spectra], [lines], LINE_LIST, LINE_LIST, tmp_path / "a.pdf", tmp_path / "a.png", SETTINGS)
     assert not (tmp_path / "a.pdf").exists()
 
 

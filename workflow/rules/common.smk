@@ -99,6 +99,12 @@ def line_list(wildcards):
     return SURVEY.line_list(wildcards.galaxy) or RESOURCES / "lines.yaml"
 
 
+def survey_line_lists():
+    """The line lists of all galaxies, each once."""
+    paths = [SURVEY.line_list(galaxy) or RESOURCES / "lines.yaml" for galaxy in GALAXIES]
+    return list(dict.fromkeys(str(path) for path in paths))
+
+
 def reference_image(wildcards):
     image = SURVEY.image(wildcards.galaxy)
     return [image] if image else []

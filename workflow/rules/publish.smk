@@ -98,7 +98,8 @@ rule gradient_tables:
 rule detection_tables:
     input:
         lines=observed_bands("results/galaxies/{galaxy}/{band}/lines.ecsv"),
-        line_list=RESOURCES / "lines.yaml",
+        line_lists=survey_line_lists(),
+        shipped_lines=RESOURCES / "lines.yaml",
         published_table2=RESOURCES / "published/table2_sample.csv",
         published_detections=RESOURCES / "published/detection_rates.csv",
     output:
@@ -139,7 +140,8 @@ rule spectrum_figure:
     input:
         spectra=per_band("results/galaxies/{galaxy}/{band}/spectrum.ecsv"),
         lines=per_band("results/galaxies/{galaxy}/{band}/lines.ecsv"),
-        line_list=RESOURCES / "lines.yaml",
+        line_list=line_list,
+        shipped_lines=RESOURCES / "lines.yaml",
     output:
         pdf=report(
             "results/figures/spectrum_{galaxy}.pdf",

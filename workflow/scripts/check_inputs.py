@@ -24,10 +24,11 @@ def survey_inputs(survey):
     for galaxy in survey.galaxies:
         entry = survey.galaxy(galaxy)
         position = {"galaxy": galaxy, "z": entry["z"], "ra": entry["ra"], "dec": entry["dec"]}
+        lines = survey.line_list(galaxy)
         barycentric = survey.settings(galaxy, "ingest")["ingest"]["barycentric"]
         for band in survey.bands(galaxy):
             observation = survey.observation(galaxy, band)
-            requests.append(position | {"band": band, "barycentric": barycentric} | observation)
+            requests.append(position | {"band": band, "barycentric": barycentric, "line_list": lines} | observation)
         model = survey.lens(galaxy)
         if model["origin"] != "none" and model["name"] not in lenses:
             lenses.add(model["name"])

@@ -19,7 +19,7 @@ logger = logging.getLogger("klever")
 
 
 def write_detection_tables(
-    lines, line_list, published_table2, published_detections, table2, table2_tex, rates, settings
+    lines, line_lists, shipped_lines, published_table2, published_detections, table2, table2_tex, rates, settings
 ):
     """Write what is detected in the integrated spectra (Curti et al. 2020, Table 2 and Sect. 3.1).
 
@@ -27,8 +27,10 @@ def write_detection_tables(
     ----------
     lines : list of path-like
         ``lines.ecsv`` of every galaxy and band, in any order.
-    line_list : path-like
-        ``resources/lines.yaml``: only its lines and sums count.
+    line_lists : list of path-like
+        Line lists of the galaxies: only lines and sums of theirs count.
+    shipped_lines : path-like
+        ``resources/lines.yaml``, that a list may include.
     published_table2, published_detections : path-like
         CSV of the paper's Table 2 and of its detection rates.
     table2, table2_tex, rates : path-like
@@ -42,8 +44,8 @@ def write_detection_tables(
     InputError
         A table cannot be read, or one is missing.
     """
-    known = load_line_list(line_list)
-    names = {*known.lines, *known.sums}
+    known = [load_line_list(path, shipped_lines) for path in line_lists]
+    names = {name for found in known for name in (*found.lines, *found.sums)}
     found = {(galaxy, band): rows for galaxy, band, rows in (read_lines(path, names) for path in lines)}
     published, definitions = published_sample(published_table2), published_rates(published_detections)
     galaxies = settings["galaxies"]

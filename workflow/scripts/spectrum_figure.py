@@ -12,15 +12,15 @@ from klever.spectral_lines import load_line_list
 _COLUMNS = ["wavelength", "flux", "error", "masked", "model", "continuum"]
 
 
-def draw_spectrum_figure(spectra, lines, line_list, pdf, png, settings):
+def draw_spectrum_figure(spectra, lines, line_list, shipped_lines, pdf, png, settings):
     """Draw the pseudo-fibre spectra of all bands of a galaxy (Curti et al. 2020, Fig. 2).
 
     Parameters
     ----------
     spectra, lines : list of path-like
         ``spectrum.ecsv`` and ``lines.ecsv`` of each band, in the same order.
-    line_list : path-like
-        ``resources/lines.yaml``: the lines that are labelled.
+    line_list, shipped_lines : path-like
+        The galaxy's line list, of the lines that are labelled; ``resources/lines.yaml``, that it may include.
     pdf, png : path-like
         Outputs; the same tables give the same bytes.
     settings : dict
@@ -32,7 +32,7 @@ def draw_spectrum_figure(spectra, lines, line_list, pdf, png, settings):
     InputError
         A table cannot be read, or has no channels.
     """
-    known = load_line_list(line_list).lines
+    known = load_line_list(line_list, shipped_lines).lines
     bands, rows = [], []
     for spectrum, table in zip(spectra, lines, strict=True):
         _, band, found = read_lines(table, known)

@@ -9,6 +9,7 @@ from klever.cubes import axes as cubeaxes
 from klever.cubes.readers import read_cube
 from klever.errors import InputError
 from klever.inspection.lenses import inspect_lens, read_image
+from klever.spectral_lines import load_line_list
 
 __all__ = ["COLUMNS", "inspect", "inspect_cube", "inspect_image", "inspect_lens", "write_inspection"]
 
@@ -43,7 +44,7 @@ def inspect(inputs, resources=RESOURCES):
     Parameters
     ----------
     inputs : list of dict
-        A cube: galaxy, band, instrument, cube, unit, z, optionally ra, dec, extension.  A lens: see
+        A cube: galaxy, band, instrument, cube, unit, z, optionally ra, dec, extension, line_list.  A lens: see
         `klever.inspection.lenses.inspect_lens`.  An image: galaxy or name, image, optionally ra, dec.
     resources : pathlib.Path
         Folder of lines.yaml and instruments.yaml.
@@ -53,9 +54,8 @@ def inspect(inputs, resources=RESOURCES):
     list of dict
         One per input, in order, with the keys of `COLUMNS`.
     """
-    lines = yaml.safe_load((resources / "lines.yaml").read_text(encoding="utf-8"))["lines"]
     instruments = yaml.safe_load((resources / "instruments.yaml").read_text(encoding="utf-8"))
-    return [_row(request, lines, instruments) for request in inputs]
+    return [_row(request, resources / "lines.yaml", instruments) for request in inputs]
 
 
 def write_inspection(rows, path):
@@ -69,12 +69,12 @@ def write_inspection(rows, path):
     result.write(path, format="ascii.ecsv", overwrite=True)
 
 
-def _row(request, lines, instruments):
+def _row(request, shipped_lines, instruments):
     row = {name: empty for name, (empty, _, _) in COLUMNS.items()}
     try:
         if "cube" in request:
             kind, path = "cube", request["cube"]
-            found, errors, warnings = inspect_cube(request, lines, instruments)
+            found, errors, warnings = inspect_cube(request, shipped_lines, instruments)
         elif "image" in request:
             kind, path = "image", request["image"]
             found, errors, warnings = inspect_image(request)
@@ -106,15 +106,15 @@ def _row(request, lines, instruments):
     return row
 
 
-def inspect_cube(request, lines, instruments):
+def inspect_cube(request, shipped_lines, instruments):
     """Open a cube as the ingest step will, and say what is in it.
 
     Parameters
     ----------
     request : dict
         See `inspect`.
-    lines : dict
-        Of lines.yaml: name to a dict with the vacuum wavelength in Angstrom.
+    shipped_lines : pathlib.Path
+        lines.yaml; the request's line_list, if it has one, is used instead.
     instruments : dict
         Content of instruments.yaml.
 
@@ -141,9 +141,8 @@ def inspect_cube(request, lines, instruments):
     cube = read_cube(request["cube"], unit, request.get("extension"), instrument, (low, high), barycentric)
     warnings = list(cube.meta["warnings"])
     first, last = (float(value) for value in cube.wavelength[[0, -1]])
-    inside = [
-        name for name, line in lines.items() if first < line["wavelength"] * 1e-4 * (1 + float(request["z"])) < last
-    ]  # fmt: skip
+    lines = load_line_list(request.get("line_list") or shipped_lines, shipped_lines).lines
+    inside = [name for name, line in lines.items() if first < line.wavelength * (1 + float(request["z"])) < last]
     if not inside:
         warnings.append(f"no line falls into {first:.4g}-{last:.4g} um at z = {request['z']}")
     if cube.meta["error_origin"] == "estimated":

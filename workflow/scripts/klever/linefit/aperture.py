@@ -10,6 +10,7 @@ import numpy as np
 from klever.cubes.axes import cd_matrix, sky_to_pixel
 from klever.linefit.groupspectra import GroupSpectra, fit_group, sky_fraction
 from klever.linefit.outflow import broad_components
+from klever.linefit.result import ONE_SIDED
 from klever.linefit.smoothing import smooth
 from klever.linefit.window import channels_of_group
 from klever.maps import Flag, masked
@@ -313,7 +314,7 @@ def _broad_row(fit, broad, i, scale, settings):
         "velocity": velocity, "velocity_error": velocity_error, "dispersion": dispersion,
         "dispersion_error": dispersion_error,
         "dispersion_observed": float(fit.model.observed_dispersion(velocity, dispersion)),
-        "dispersion_limit": dispersion + 1.645 * dispersion_error,
+        "dispersion_limit": dispersion + ONE_SIDED * dispersion_error,
         "z": (1 + fit.model.z) * (1 + velocity / SPEED_OF_LIGHT) - 1,
         "z_error": (1 + fit.model.z) * velocity_error / SPEED_OF_LIGHT,
     }  # fmt: skip

@@ -8,8 +8,9 @@ from scipy.special import ndtr
 from klever.linefit.model import GroupModel, pixel_edges, pixel_profile
 from klever.maps import Flag
 
-__all__ = ["FitResult"]
+__all__ = ["ONE_SIDED", "FitResult"]
 
+ONE_SIDED = 1.645  # sigma: 95 per cent of a normal distribution lie below
 _SKY_SHARE = 0.25
 _ARRAYS = (
     "flux", "flux_error", "covariance", "coverage", "velocity", "velocity_error", "dispersion", "dispersion_error",
@@ -88,7 +89,7 @@ class FitResult:
             getattr(self, name)[..., rows] /= scale
         for name in ("covariance", "chi2"):
             getattr(self, name)[..., rows] *= scale ** (-2 if name == "covariance" else 2)
-        self.dispersion_limit[rows] = self.dispersion[rows] + 1.645 * self.dispersion_error[rows]
+        self.dispersion_limit[rows] = self.dispersion[rows] + ONE_SIDED * self.dispersion_error[rows]
 
     def flag_sky_lines(self, wavelength, sky):
         """Set ``ON_SKY_LINE`` for lines with a quarter of their light or more on masked channels of sky lines.

@@ -10,7 +10,7 @@ import numpy as np
 
 from klever.errors import ConfigError
 from klever.linefit.posterior import monte_carlo
-from klever.linefit.result import FitResult
+from klever.linefit.result import ONE_SIDED, FitResult
 from klever.linefit.search import Search
 from klever.linefit.vectorised import CORE_VELOCITY
 from klever.maps import Flag
@@ -231,7 +231,7 @@ def _finish(search, wavelength, fit, minimum_coverage, excess, still_unreachable
         covariance=fit["covariance"] * hide, coverage=fit["coverage"], velocity=velocity * hide,
         velocity_error=spread[0] * hide, dispersion=dispersion * hide, dispersion_error=spread[1] * hide,
         dispersion_observed=model.observed_dispersion(velocity, dispersion) * hide,
-        dispersion_limit=(dispersion + 1.645 * spread[1]) * hide, best=np.array([velocity, dispersion]) * hide,
+        dispersion_limit=(dispersion + ONE_SIDED * spread[1]) * hide, best=np.array([velocity, dispersion]) * hide,
         continuum=fit["continuum"] * hide, centre=0.5 * (wavelength[0] + wavelength[-1]), chi2=fit["chi2"] * hide,
         dof=fit["dof"], improvement=fit["gain"] * hide, flags=flags, line_flags=line_flags,
     )  # fmt: skip
