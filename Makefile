@@ -6,13 +6,19 @@ export KLEVER_TEST_DATA ?= $(wildcard $(abspath ../shared/real))
 export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= 1577836800
 
-.PHONY: run check spaxel test lint bench report clean
+.PHONY: run check archive-list fetch spaxel test lint bench report clean
 
 run: .venv/installed
 	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
 
 check: .venv/installed
 	$(BIN)/python workflow/scripts/check_inputs.py --directory $(SURVEY)
+
+archive-list: .venv/installed
+	$(BIN)/snakemake --directory $(SURVEY) results/archive/eso_products.ecsv
+
+fetch: .venv/installed
+	$(BIN)/snakemake --directory $(SURVEY) --resources downloads=4 --config acquire='{"enabled": true}' -- downloads
 
 spaxel: .venv/installed
 	@$(BIN)/python workflow/scripts/draw_spaxel.py --directory $(SURVEY) $(GALAXY) $(BAND) $(X) $(Y)

@@ -13,6 +13,8 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/lensing_common.smk"
+include: "workflow/rules/acquire.smk"
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/lines.smk"
@@ -28,6 +30,7 @@ include: "workflow/rules/lensing_figures.smk"
 rule all:
     default_target: True
     input:
+        rules.target_choice.output,
         rules.galaxies.input,
         rules.tables.input,
         rules.spectra.input,

@@ -91,7 +91,7 @@ def raw_cube(wildcards):
     cube = SURVEY.observation(wildcards.galaxy, wildcards.band)["cube"]
     if cube is None:
         return "results/simulated/cubes/{galaxy}/{band}.fits".format(**wildcards)
-    return cube if Path(cube).is_file() else []
+    return cube if Path(cube).is_file() or cube in SURVEY.downloads() else []
 
 
 def line_list(wildcards):
@@ -103,6 +103,12 @@ def survey_line_lists():
     """The line lists of all galaxies, each once."""
     paths = [SURVEY.line_list(galaxy) or RESOURCES / "lines.yaml" for galaxy in GALAXIES]
     return list(dict.fromkeys(str(path) for path in paths))
+
+
+def target_catalogue():
+    """The table of possible targets; none if they are the survey's galaxies."""
+    path = SURVEY.survey_settings("targets")["targets"]["catalogue"]
+    return [] if path == "survey" else [path]
 
 
 def reference_image(wildcards):

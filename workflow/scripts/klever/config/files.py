@@ -22,10 +22,12 @@ class Files:
         The survey folder, where relative paths start.
     problems : klever.config.schema.Problems
         Receives the messages.
+    promised : collection of str, optional
+        Paths that need not exist yet: the run downloads them.
     """
 
-    def __init__(self, directory, problems):
-        self.directory, self.problems = Path(directory), problems
+    def __init__(self, directory, problems, promised=()):
+        self.directory, self.problems, self.promised = Path(directory), problems, promised
 
     def expanded(self, path, label, entry):
         """Return the path with ``~`` and $VARIABLES expanded; None, and a message, if a variable is not defined."""
@@ -47,8 +49,8 @@ class Files:
         A cube may be absent: its galaxy fails when it is read, and the others are measured.
         """
         found = self.expanded(path, label, entry)
-        if found is None:
-            return None
+        if found is None or found in self.promised:
+            return found
         hint = "; did you mean simulated?" if what == "cube" and closest(path, ["simulated"]) else ""
         try:
             if (self.directory / found).is_file():
@@ -70,7 +72,7 @@ class Files:
         if found is None:
             return None
         try:
-            if matches(found, self.directory):
+            if matches(found, self.directory, self.promised):
                 return found
             reason = "no file matches"
         except (OSError, ValueError, NotImplementedError, IndexError):

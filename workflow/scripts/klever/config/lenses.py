@@ -153,7 +153,7 @@ def _realisations(patterns, label, entry, files):
     written = {key: value for key, value in patterns.items() if isinstance(value, str)}
     found = {key: files.existing_set(value, label, f"{entry}.{key}") for key, value in written.items()}
     if found.get("kappa") and found.get("gamma"):
-        kappa, gamma = (len(matches(found[key], files.directory)) for key in ("kappa", "gamma"))
+        kappa, gamma = (len(matches(found[key], files.directory, files.promised)) for key in ("kappa", "gamma"))
         if kappa != gamma:
             text = f"{kappa} maps of the convergence and {gamma} of the shear match; each realisation needs both."
             files.problems.add(label, entry, text)

@@ -5,6 +5,7 @@ The Snakefile imports this module at the start of every job, so it needs only ya
 
 from pathlib import Path
 
+from klever.config.archive import read_archive
 from klever.config.files import Files, check_galaxies, check_observations
 from klever.config.lenses import check_images, check_lens_files, read_components, read_lenses
 from klever.config.linelists import check_line_lists
@@ -12,6 +13,7 @@ from klever.config.schema import Problems, check_yaml, load_schema, read_yaml
 from klever.config.settings import CONFIG, check_names, read_settings, value_at
 from klever.config.survey import Survey
 from klever.config.tables import read_table
+from klever.config.targets import check_targets
 from klever.errors import ConfigError
 
 __all__ = ["Survey", "check_yaml", "load_survey"]
@@ -50,9 +52,11 @@ def load_survey(config, directory, resources, schemas):
     rows, lenses = _read_tables(directory / "config", names, labels, schemas, problems)
     instruments = read_yaml(resources / "instruments.yaml", "resources/instruments.yaml", problems) or {}
 
-    files = Files(directory, problems)
+    downloads = read_archive(settings, directory, schemas, problems)
+    files = Files(directory, problems, downloads)
     excluded = settings["exclude"] if isinstance(settings["exclude"], list) else []
     check_line_lists(settings, excluded, files, resources)
+    check_targets(settings, instruments, files)
     ids = None if rows["galaxies"] is None else [row.cells["galaxy"] for row in rows["galaxies"] if row.cells["galaxy"]]
     every = check_galaxies(rows["galaxies"] or [], labels["galaxies"], lenses, problems)
     observed = check_observations(rows["observations"] or [], labels["observations"], ids, instruments, excluded, files)
@@ -72,7 +76,7 @@ def load_survey(config, directory, resources, schemas):
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n".join([f"The configuration has {count}:", *problems]))
-    return Survey(directory, settings, galaxies, observed, lenses, components)
+    return Survey(directory, settings, galaxies, observed, lenses, components, downloads)
 
 
 def _read_tables(folder, names, labels, schemas, problems):

@@ -28,6 +28,8 @@ _RULES = (
      "must be smaller than metallicity.steps."),
     (["gradient.burn_in", "gradient.steps"], lambda burn_in, steps: burn_in < steps,
      "must be smaller than gradient.steps."),
+    (["gradient.errors", "gradient.method"], lambda errors, method: errors == "covariance" or method == "pixels",
+     "paper needs gradient.method pixels: the paper has no such errors for mean fluxes."),
 )  # fmt: skip
 
 

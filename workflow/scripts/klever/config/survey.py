@@ -1,6 +1,7 @@
 """The survey as the workflow sees it: galaxies, cubes, lens models and settings as plain Python values."""
 
 import copy
+import fnmatch
 from pathlib import Path
 
 from klever.config.schema import nearest
@@ -86,9 +87,11 @@ class Survey:
         Entries of lenses.yaml.
     components : dict of str to list of dict
         What the simulated galaxies are made of.
+    downloads : dict of str to dict, optional
+        Files that the run downloads, by path: ``source``, ``size`` and ``sha256``.
     """
 
-    def __init__(self, directory, settings, galaxies, observations, lenses, components):
+    def __init__(self, directory, settings, galaxies, observations, lenses, components, downloads=None):
         self.directory = Path(directory)
         self.galaxies = list(galaxies)
         self._settings = settings
@@ -96,6 +99,7 @@ class Survey:
         self._observations = observations
         self._lenses = lenses
         self._components = components
+        self._downloads = downloads or {}
 
     def _of(self, table, galaxy):
         if galaxy not in self._galaxies:
@@ -199,6 +203,14 @@ class Survey:
         """Return the path of the galaxy's image in the filter ``align.image_filter``, None if it has none."""
         return self.lens(galaxy)["images"].get(self.settings(galaxy, "align")["align"]["image_filter"])
 
+    def downloads(self):
+        """Return the paths that the run downloads, sorted; none unless ``acquire.enabled``."""
+        return sorted(self._downloads)
+
+    def download(self, path):
+        """Return ``source``, ``size`` and ``sha256`` (None where not known) of a file of `downloads`."""
+        return _sorted(self._downloads[path])
+
     def line_list(self, galaxy):
         """Return the path of the galaxy's line list, None if it is the shipped one."""
         path = self.settings(galaxy, "lines")["lines"]["line_list"]
@@ -222,7 +234,7 @@ class Survey:
     def files_of(self, model, kind=None):
         """Return the files of the realisations of a model from `lens_model` or `alternative_models`, as they exist."""
         patterns = [pattern for name, pattern in (model["realisations"] or {}).items() if kind in (None, name)]
-        return [path for pattern in patterns for path in matches(pattern, self.directory)]
+        return [path for pattern in patterns for path in matches(pattern, self.directory, self._downloads)]
 
     def settings(self, galaxy, *sections):
         """Return sections of the settings as they hold for one galaxy.
@@ -247,12 +259,21 @@ class Survey:
         return _sections(self._settings, sections)
 
 
-def matches(pattern, directory):
-    """Return the files that match a pattern, sorted; those of a relative pattern are relative to `directory`."""
+def matches(pattern, directory, promised=()):
+    """Return the files that match a pattern, sorted; those of a relative pattern are relative to `directory`.
+
+    Files of `promised` count although they are not there yet.
+    """
     path = Path(pattern)
     if path.is_absolute():
         return sorted(str(found) for found in Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    return sorted(str(found.relative_to(directory)) for found in Path(directory).glob(pattern))
+    there = {str(found.relative_to(directory)) for found in Path(directory).glob(pattern)}
+    return sorted(there | {name for name in promised if _fits(Path(name).parts, path.parts)})
+
+
+def _fits(parts, patterns):
+    """Whether each part of a path matches that of a pattern."""
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
 
 
 def _sections(settings, sections):
