@@ -6,10 +6,14 @@ export KLEVER_TEST_DATA ?= $(wildcard $(abspath ../shared/real))
 export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= 1577836800
 
-.PHONY: run check archive-list fetch spaxel test lint bench report clean
+.PHONY: run verify check archive-list fetch spaxel test lint bench report clean
 
 run: .venv/installed
 	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
+	$(BIN)/python workflow/scripts/provenance.py --directory $(SURVEY)
+
+verify: .venv/installed
+	@$(BIN)/python workflow/scripts/provenance.py --directory $(SURVEY) --verify
 
 check: .venv/installed
 	$(BIN)/python workflow/scripts/check_inputs.py --directory $(SURVEY)
