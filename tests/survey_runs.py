@@ -14,6 +14,7 @@ CONFIG = """\
 simulation: {lens_realisations: 10, lens_pixel_scale: 0.4}
 metallicity: {steps: 400, burn_in: 100}
 gradient: {steps: 400, burn_in: 100}
+population: {bootstrap: 10, steps: 200, burn_in: 50}
 figures: {dpi: 60}
 """
 

@@ -182,10 +182,10 @@ def lens_settings(z=1.5, **model):
     }  # fmt: skip
 
 
-def source_settings(bands, *, pixel_scale=0.065, subpixels=4, smoothing=0.4):
+def source_settings(bands, *, pixel_scale=0.065, subpixels=4, smoothing=0.4, **source):
     return {
         "galaxy": "test", "ra": RA, "dec": DEC, "z": 1.5, "bands": list(bands), "psf_fwhm": dict.fromkeys(bands, 0.6),
         "cosmology": COSMOLOGY, "source": {"pixel_scale": pixel_scale, "subpixels": subpixels, "halpha_snr": 3.0,
-                   "psf_includes_smoothing": True},
+                   "method": "subpixels", "images": "joint", "image": 1, "psf_includes_smoothing": True, **source},
         "lines": {"smoothing_fwhm": smoothing, "binning": "none"},
     }  # fmt: skip

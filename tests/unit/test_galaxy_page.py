@@ -48,6 +48,9 @@ def galaxy(tmp_path, shape=(61, 45), state="ok", image=True, ratios=("R3", "N2")
     for name in ratios:
         metallicity[name] = layer(-0.3 + 0.05 * kpc)
     metallicity["HALPHA"] = flux
+    residuals = MapSet(header=head)
+    residuals["RESIDUAL"] = layer(0.01 * rng.normal(size=shape))
+    source["VELOCITY_HALPHA"] = layer(80 * np.tanh((x - head["XC"]) / 5))
     measured = state == "ok"
     annuli, gradient = [], []
     for region in regions:
@@ -66,12 +69,17 @@ def galaxy(tmp_path, shape=(61, 45), state="ok", image=True, ratios=("R3", "N2")
                           "max_radius_kpc psf_hwhm_kpc resolved state".split()),
         "source_psf": Table(rows=[(0.5, 0.25, 4.2, 2.1, 30.0)], names="fwhm_major fwhm_minor fwhm_major_kpc "
                             "fwhm_minor_kpc position_angle".split()),
+        "asymmetry": Table(
+            rows=[(region, 0.05, 0.04, 0.2, -0.3, 0.1, "ok" if measured else state) for region in regions],
+            names="region dipole quadrupole chi2_p sfr_residual_correlation sfr_residual_correlation_p state".split()),
         "properties": Table(rows=[(8.45 if measured else np.nan, 0.04, 0.03, "R3+N2", "ok" if measured else state)],
                             names="log_oh log_oh_error_minus log_oh_error_plus diagnostics state".split()),
     }  # fmt: skip
     paths = {"source": tmp_path / "source.fits", "metallicity": tmp_path / "metallicity.fits"}
     source.write(paths["source"])
     metallicity.write(paths["metallicity"])
+    paths["residuals"] = tmp_path / "residuals.fits"
+    residuals.write(paths["residuals"])
     for name, table in tables.items():
         paths[name] = tmp_path / f"{name}.ecsv"
         table.write(paths[name], format="ascii.ecsv", overwrite=True)
@@ -103,10 +111,12 @@ def laid_out(tmp_path, settings=SETTINGS, **changes):
     paths = galaxy(tmp_path, **changes)
     with paper_style():
         return draw_page(MapSet.read(paths["source"]), MapSet.read(paths["metallicity"]),
-                         *(Table.read(paths[name], format="ascii.ecsv") for name in names), settings)  # fmt: skip
+                         *(Table.read(paths[name], format="ascii.ecsv") for name in names), settings,
+                         MapSet.read(paths["residuals"]),
+                         Table.read(paths["asymmetry"], format="ascii.ecsv"))  # fmt: skip
 
 
-ALL_RATIOS = ("R3", "N2", "S2", "O3O2")
+ALL_RATIOS = ("R3", "N2", "S2", "S3S2", "O3O2")
 
 
 @pytest.mark.parametrize("changes", [{"ratios": ALL_RATIOS}, {"ratios": ("N2",)},

@@ -8,7 +8,9 @@ from astropy.table import Table
 
 from gradient_tables import write_gradient_tables
 from klever.errors import InputError
+from klever.gradient_columns import ASYMMETRY
 from klever.publish.gradient_tables import gradient_rows, gradient_table, gradient_table_latex, published_gradients
+from klever.row_tables import write_table
 
 PUBLISHED = Path(__file__).parents[2] / "resources/published"
 NAMES = (
@@ -68,11 +70,23 @@ def test_units_and_first_line_of_the_metadata():
 def test_latex_has_classes_psf_and_headings_of_lenses():
     text = gradient_table_latex(gradient_table(*gradient_rows(SURVEY, "elliptical", ENTRIES), {}, "elliptical", True))
     assert r"\textit{MS2137}" in text and r"\textit{MACS0451}" not in text
-    assert r"sp2 & $-0.021 \pm 0.008$ & Marg & $4.20 \times 2.10$ & $R_{3}$, $N_{2}$ \\" in text
+    assert r"sp2 & $-0.021 \pm 0.008$ & Marg & $4.20 \times 2.10$ & $R_{3}$, $N_{2}$ & -- & -- \\" in text
     assert r"\textbf{Simulated data.}" in text
     circular = gradient_table(*gradient_rows(SURVEY, "circular", ENTRIES), {}, "circular", False)
     assert "times" not in gradient_table_latex(circular).split(r"\hline")[2]
     assert "Simulated" not in gradient_table_latex(circular)
+
+
+def test_both_errors_the_slope_without_the_psf_and_per_radius_are_given():
+    table = gradient("sp1")
+    for name, value in (("slope_paper", 0.03), ("slope_intrinsic", -0.05), ("slope_per_re", -0.06)):
+        table[name], table[f"{name}_error"] = value, 0.01
+    table["errors"] = "covariance"
+    made = gradient_table(*gradient_rows({"sp1": table}, "elliptical", [entry("sp1")]), {}, "elliptical", True)
+    assert made["slope_intrinsic"][0] == -0.05 and made["errors"][0] == "covariance"
+    assert made["slope_lens"].mask.all() and not made["slope_paper"].mask.any()
+    text = gradient_table_latex(made)
+    assert r"$0.030 \pm 0.010$ & $-0.050 \pm 0.010$ \\" in text
 
 
 def test_table_without_a_single_gradient():
@@ -88,11 +102,15 @@ def test_files_are_the_same_bytes_each_time_in_any_order(tmp_path):
         paths.append(tmp_path / name / "gradient.ecsv")
         paths[-1].parent.mkdir()
         table.write(paths[-1], format="ascii.ecsv")
-    outputs = ("table4", "table4_tex", "tableA1", "tableA1_tex")
+    patterns = []
+    for galaxy in ("sp1", "sp2"):
+        patterns.append(tmp_path / f"{galaxy}_asymmetry.ecsv")
+        write_table(patterns[-1], [{"galaxy": galaxy, "region": "all", "dipole": 0.1, "state": "ok"}], ASYMMETRY, {})
+    outputs = ("table4", "table4_tex", "tableA1", "tableA1_tex", "asymmetry")
     made = []
     for i, order in enumerate((paths, paths[::-1])):
         files = {name: tmp_path / f"{name}_{i}" for name in outputs}
-        write_gradient_tables(order, PUBLISHED / "table4_gradients_elliptical.csv",
+        write_gradient_tables(order, patterns[:: 1 - 2 * i], PUBLISHED / "table4_gradients_elliptical.csv",
                               PUBLISHED / "tableA1_gradients_circular.csv", **files,
                               settings={"galaxies": ENTRIES, "simulated": True})  # fmt: skip
         made.append([file.read_bytes() for file in files.values()])

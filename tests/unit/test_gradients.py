@@ -1,12 +1,7 @@
-import sys
-
 import numpy as np
 import pytest
-from astropy.table import Table
 
-import gradient as step
-from klever.errors import ConfigError, InputError
-from klever.gradients import fit_line, resolution_class, sample_line
+from klever.gradients import fit_line, resolution_class, sample_line, slope_error_from
 
 GRADIENT = {"apertures": ["elliptical", "circular"], "step": 0.5, "minimum_coverage": 0.2, "minimum_annuli": 3,
             "centre": "auto", "regions": {}, "walkers": 32, "steps": 400, "burn_in": 100, "seed": 42}  # fmt: skip
@@ -92,94 +87,71 @@ def test_the_paper_s_marginal_and_resolved_psfs():
     assert resolution_class(3.0, hwhm) == "marginal" and resolution_class(3.4, hwhm) == "resolved"
 
 
-# --- the step
+# --- covariance
 
 
-def products(folder, rows=None, meta=None, psf=(3.6, 2.5)):
-    if rows is None:
-        y, error = 8.4 + 0.02 * RADIUS, np.full(RADIUS.size, 0.04)
-        points = list(zip(RADIUS, y, error, strict=True))
-        rows = [("all", aperture, *point) for aperture in GRADIENT["apertures"] for point in points]
-    names = ["region", "aperture", "radius_kpc", "log_oh", "log_oh_error"]
-    table = Table(rows=rows or None, names=names, dtype=[str, str, float, float, float])
-    default = {"state": "ok", "diagnostics": "R3,N2", "centres": {"all": {"centre": "continuum", "x": 1.0, "y": 2.0}}}
-    table.meta = default if meta is None else meta
-    table.write(folder / "annuli.ecsv", format="ascii.ecsv", overwrite=True)
-    Table(rows=[psf], names=["fwhm_major_kpc", "fwhm_minor_kpc"]).write(folder / "psf.ecsv", format="ascii.ecsv")
-    Table({"log_oh": [8.45]}).write(folder / "properties.ecsv", format="ascii.ecsv")
+def covariance_of(noise=0.03, shared=0.1, length=2.0):
+    distance = np.abs(RADIUS[:, None] - RADIUS)
+    return noise**2 * np.exp(-distance / length), shared**2 * np.ones((RADIUS.size, RADIUS.size))
 
 
-def run(folder, **changes):
-    step.fit_gradient(folder / "annuli.ecsv", folder / "psf.ecsv", folder / "properties.ecsv", folder / "gradient.ecsv",
-                      {"galaxy": "sp1", "z": 1.4, "gradient": GRADIENT | changes})  # fmt: skip
-    return Table.read(folder / "gradient.ecsv", format="ascii.ecsv")
+def test_errors_and_their_diagonal_covariance_give_the_same_line():
+    y, error = noisy(np.random.default_rng(3))
+    one, other = fit_line(RADIUS, y, error), fit_line(RADIUS, y, np.diag(error**2))
+    assert vars(one) == pytest.approx(vars(other), nan_ok=True)
 
 
-def test_step_recovers_a_noise_free_line(tmp_path):
-    products(tmp_path)
-    table = run(tmp_path, steps=2000, burn_in=500)
-    assert list(table["aperture"]) == ["elliptical", "circular"] and set(table["state"]) == {"ok"}
-    row = table[0]
-    assert row["slope"] == pytest.approx(0.02, abs=0.05 * row["slope_error"])
-    assert row["intercept"] == pytest.approx(8.4, abs=0.05 * row["intercept_error"])
-    assert row["resolved"] == "resolved" and row["max_radius_kpc"] == 6.8 and row["n_annuli"] == 5
-    assert row["psf_hwhm_kpc"] == pytest.approx(0.5 * np.sqrt(3.6 * 2.5))
-    assert row["diagnostics"] == "R3,N2" and row["centre"] == "continuum" and row["global_log_oh"] == 8.45
-    assert table["slope"].unit.to_string() == "dex / kpc"
+def test_pulls_with_correlated_noise_and_a_common_shift_are_standard_normal():
+    noise, common = covariance_of()
+    generator = np.random.default_rng(11)
+    root = np.linalg.cholesky(noise)
+    pulls = []
+    for _ in range(3000):
+        y = 8.4 + 0.02 * RADIUS + root @ generator.normal(size=RADIUS.size) + 0.1 * generator.normal()
+        line = fit_line(RADIUS, y, noise, common)
+        pulls.append([(line.slope - 0.02) / line.slope_error, (line.intercept - 8.4) / line.intercept_error, line.chi2])
+    slope, intercept, chi2 = np.array(pulls).T
+    assert slope.std() == pytest.approx(1, abs=0.05) and intercept.std() == pytest.approx(1, abs=0.05)
+    assert chi2.mean() == pytest.approx(RADIUS.size - 2, abs=0.15)
+    assert fit_line(RADIUS, y, np.sqrt(np.diag(noise))).slope_error != pytest.approx(line.slope_error, rel=0.05)
 
 
-def test_step_fits_regions_apart(tmp_path):
-    rows = [
-        (region, "circular", radius, 8.4 + slope * radius, 0.02)
-        for region, slope in (("north", 0.05), ("south", -0.03))
-        for radius in RADIUS
-    ]
-    centres = {name: {"centre": "halpha", "x": 0.0, "y": 0.0} for name in ("north", "south")}
-    products(tmp_path, rows, {"state": "ok", "diagnostics": "R3", "centres": centres})
-    table = run(tmp_path, regions={"north": {}, "south": {}}, apertures=["circular"])
-    assert list(table["region"]) == ["north", "south"]
-    np.testing.assert_allclose(table["slope"], [0.05, -0.03], atol=0.2 * table["slope_error"].max())
+def test_a_common_shift_adds_to_the_intercept_and_a_tilt_of_it_to_the_slope():
+    noise, common = covariance_of()
+    y, _ = noisy(np.random.default_rng(4))
+    plain, shifted = fit_line(RADIUS, y, noise), fit_line(RADIUS, y, noise, common)
+    assert (shifted.slope, shifted.intercept) == (plain.slope, plain.intercept)
+    assert shifted.slope_error == pytest.approx(plain.slope_error)
+    assert shifted.intercept_error == pytest.approx(np.hypot(plain.intercept_error, 0.1))
+    tilt = 0.1 * (1 + 0.05 * RADIUS)
+    assert slope_error_from(RADIUS, noise, np.outer(tilt, tilt)) == pytest.approx(0.005)
+    tilted = fit_line(RADIUS, y, noise, np.outer(tilt, tilt))
+    assert tilted.slope_error == pytest.approx(np.hypot(plain.slope_error, 0.005))
 
 
-@pytest.mark.parametrize("state", ["not_detected", "excluded", "outside_lens_model"])
-def test_galaxies_without_annuli_have_rows_with_a_state_and_masked_numbers(tmp_path, state):
-    products(tmp_path, rows=[], meta={"state": state, "diagnostics": "", "centres": {}}, psf=(np.nan, np.nan))
-    table = run(tmp_path)
-    assert list(table["state"]) == [state, state] and list(table["n_annuli"]) == [0, 0]
-    for name in ("slope", "slope_error", "intercept", "max_radius_kpc", "psf_hwhm_kpc", "resolved", "diagnostics"):
-        assert np.ma.getmaskarray(table[name]).all(), name
+def test_the_chain_has_the_errors_of_the_analytic_solution_with_covariance():
+    noise, common = covariance_of()
+    y, _ = noisy(np.random.default_rng(5))
+    exact, sampled = fit_line(RADIUS, y, noise, common), sample_line(RADIUS, y, noise, common, seed=2)
+    assert sampled.slope == pytest.approx(exact.slope, abs=0.05 * exact.slope_error)
+    assert sampled.slope_error == pytest.approx(exact.slope_error, rel=0.05)
+    assert sampled.intercept_error == pytest.approx(exact.intercept_error, rel=0.05)
+    assert sampled.correlation == pytest.approx(exact.correlation, abs=0.05) and np.isnan(sampled.intrinsic_scatter)
 
 
-def test_empty_table_of_a_galaxy_with_a_map(tmp_path):
-    products(tmp_path, rows=[])
-    assert set(run(tmp_path)["state"]) == {"not_detected"}
+def test_intrinsic_scatter_is_found_and_widens_the_error():
+    random, radius = np.random.default_rng(6), np.linspace(0.5, 12, 24)
+    error = np.full(radius.size, 0.01)
+    y = 8.4 - 0.02 * radius + random.normal(0, np.hypot(0.01, 0.06), radius.size)
+    plain = sample_line(radius, y, error, seed=1)
+    fitted = sample_line(radius, y, error, seed=1, intrinsic_scatter=True)
+    assert fitted.intrinsic_scatter == pytest.approx(0.06, rel=0.35)
+    assert fitted.slope_error > 3 * plain.slope_error and abs(fitted.slope + 0.02) < 3 * fitted.slope_error
+    calm = sample_line(radius, 8.4 - 0.02 * radius + random.normal(0, 0.01, 24), error, seed=1, intrinsic_scatter=True)
+    assert calm.intrinsic_scatter < 0.01
 
 
-def test_too_few_annuli(tmp_path):
-    products(tmp_path, [("all", "elliptical", 0.8, 8.4, 0.1), ("all", "elliptical", 2.0, 8.4, 0.1)])
-    row = run(tmp_path)[0]
-    assert row["state"] == "too_few_annuli" and row["n_annuli"] == 2 and row["resolved"] == "unresolved"
-    assert np.ma.is_masked(row["slope"]) and row["max_radius_kpc"] == 2.0
-
-
-def test_emcee_is_not_imported_when_there_is_nothing_to_fit(tmp_path, monkeypatch):
-    products(tmp_path, rows=[])
-    monkeypatch.setitem(sys.modules, "emcee", None)
-    run(tmp_path)
-
-
-def test_same_bytes_every_time(tmp_path):
-    products(tmp_path)
-    run(tmp_path)
-    first = (tmp_path / "gradient.ecsv").read_bytes()
-    run(tmp_path)
-    assert (tmp_path / "gradient.ecsv").read_bytes() == first
-
-
-def test_bad_settings_and_inputs(tmp_path):
-    products(tmp_path)
-    with pytest.raises(ConfigError, match=r"gradient\.walkers"):
-        run(tmp_path, walkers=4)
-    (tmp_path / "annuli.ecsv").unlink()
-    with pytest.raises(InputError, match=r"annuli\.ecsv"):
-        run(tmp_path)
+@pytest.mark.parametrize("error", [np.zeros(5), np.full(5, np.nan), np.ones((5, 5))])
+def test_what_is_no_covariance_is_refused(error):
+    with pytest.raises(ValueError, match="no covariance"):
+        fit_line(RADIUS, np.ones(5), error)

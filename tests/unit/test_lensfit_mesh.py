@@ -2,13 +2,16 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.signal import fftconvolve
+from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
 from klever.lensfit import epl
-from klever.lensfit.inversion import ArcImage, best_strength, gauss_newton, invert, psf_kernel
+from klever.lensfit.arcimage import ArcImage
+from klever.lensfit.gaussnewton import gauss_newton
+from klever.lensfit.inversion import Problem, best_strength, invert
 from klever.lensfit.lenslight import fit_light, light_image, sersic
 from klever.lensfit.mesh import SourceMesh
+from klever.lensfit.psf import psf_weights
 from klever.lensfit.shapelets import shapelets
 
 LENSES = [
@@ -51,6 +54,11 @@ def test_derivatives_of_the_deflection():
     np.testing.assert_allclose(ahead - here, predicted, atol=1e-9)
 
 
+def interpolate(mesh, x, y, source):
+    vertex, share = mesh.interpolation(x, y, mesh.locate(x, y))
+    return np.sum(np.where(vertex >= 0, share * source[vertex], 0.0), axis=1)
+
+
 @pytest.fixture
 def mesh():
     return SourceMesh(RNG.uniform(-1, 1, (120, 2)))
@@ -62,7 +70,7 @@ def test_a_source_that_is_linear_is_interpolated_exactly_inside(mesh):
     inner = np.isin(mesh.triangles, mesh.free).all(axis=1)[triangle]
     values = (2 + 3 * mesh.points[:, 0] - mesh.points[:, 1])[mesh.free]
     assert inner.sum() > 200
-    np.testing.assert_allclose((mesh.interpolation(x, y, triangle) @ values)[inner], (2 + 3 * x - y)[inner])
+    np.testing.assert_allclose(interpolate(mesh, x, y, values)[inner], (2 + 3 * x - y)[inner])
     np.testing.assert_allclose(mesh.gradient(values, triangle)[inner], [[3, -1]] * inner.sum(), atol=1e-9)
 
 
@@ -70,31 +78,36 @@ def test_the_source_vanishes_on_and_outside_the_hull(mesh):
     x, y = np.array([5.0, 0.0]), np.array([0.0, -9.0])
     triangle = mesh.locate(x, y)
     ones = np.ones(mesh.free.size)
-    assert (mesh.interpolation(x, y, triangle) @ ones == 0).all() and (mesh.gradient(ones, triangle) == 0).all()
+    assert (interpolate(mesh, x, y, ones) == 0).all() and (mesh.gradient(ones, triangle) == 0).all()
     hull = mesh.points[np.setdiff1d(np.arange(120), mesh.free)] * (1 - 1e-9)
-    assert np.abs(mesh.interpolation(*hull.T, mesh.locate(*hull.T)) @ ones).max() < 1e-6
-
-
-def test_means_over_rays(mesh):
-    x, y = RNG.uniform(-1.2, 1.2, (2, 80))
-    triangle = mesh.locate(x, y)
-    source = RNG.standard_normal(mesh.free.size)
-    single = mesh.interpolation(x, y, triangle) @ source
-    np.testing.assert_allclose(mesh.interpolation(x, y, triangle, 4) @ source, single.reshape(-1, 4).mean(axis=1))
+    assert np.abs(interpolate(mesh, *hull.T, ones)).max() < 1e-6
 
 
 def test_gradient_regularisation_is_the_integral_of_the_squared_gradient(mesh):
     source = RNG.standard_normal(mesh.free.size)
     slopes = mesh.gradient(source, np.arange(len(mesh.triangles)))
     integral = np.sum(mesh.areas * np.sum(slopes**2, axis=1))
-    np.testing.assert_allclose(source @ mesh.roughness(1) @ source, integral)
+    np.testing.assert_allclose(source @ mesh.roughness(1)[0] @ source, integral)
+
+
+def test_a_weight_of_the_regularisation_counts_where_it_is(mesh):
+    source = RNG.standard_normal(mesh.free.size)
+    slopes = mesh.gradient(source, np.arange(len(mesh.triangles)))
+    weight = RNG.uniform(0.1, 9.0, len(mesh.points))
+    integral = np.sum(mesh.areas * np.sum(slopes**2, axis=1) * weight[mesh.triangles].mean(axis=1))
+    np.testing.assert_allclose(source @ mesh.roughness(1, weight)[0] @ source, integral)
+    for order in (1, 2):
+        matrix, log_det = mesh.roughness(order, weight)
+        np.testing.assert_allclose(log_det, np.linalg.slogdet(matrix)[1])
+        scaled, _ = mesh.roughness(order, 3 * weight)
+        np.testing.assert_allclose(scaled, 3**order * matrix)
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_regularisation_does_not_prefer_a_size_or_a_place_of_the_source(mesh, order):
     other = SourceMesh(7.0 * mesh.points @ np.array([[0.6, 0.8], [-0.8, 0.6]]) + 3.0)
-    matrix = mesh.roughness(order)
-    np.testing.assert_allclose(other.roughness(order), matrix, rtol=1e-8, atol=1e-9 * np.abs(matrix).max())
+    matrix = mesh.roughness(order)[0]
+    np.testing.assert_allclose(other.roughness(order)[0], matrix, rtol=1e-8, atol=1e-9 * np.abs(matrix).max())
     assert np.linalg.eigvalsh(matrix).min() > 0
 
 
@@ -104,30 +117,71 @@ def test_points_that_make_no_mesh_are_refused(points):
         SourceMesh(points)
 
 
-def arc_image(light=(), rays=2, **more):
+def arc_image(light=(), rays=2, order=1, **more):
     axis = (np.arange(24) - 11.5) * 0.2
     x, y = np.meshgrid(axis, axis)
     radius = np.hypot(x, y)
     data = np.exp(-0.5 * ((radius - 1.6) / 0.2) ** 2) * (1.2 + np.cos(np.arctan2(y, x))) + RNG.normal(0, 0.1, x.shape)
     mask = (radius > 0.7) & (radius < 2.3)
-    return ArcImage(data, np.full(x.shape, 0.1), mask, x, y, psf_kernel(0.4, 0.2), light, rays, 60, **more)
+    image = ArcImage(data, np.full(x.shape, 0.1), mask, x, y, psf_weights(0.4, 0.2, rays), light, 60, **more)
+    image.order = order
+    return image
 
 
-def test_blur_is_a_convolution():
-    image = arc_image()
-    sky = np.where(image.seen, RNG.standard_normal(image.mask.shape), 0.0)
-    expected = fftconvolve(sky, image.kernel, mode="same")[image.mask]
-    np.testing.assert_allclose(image.blur @ sky[image.seen], expected, atol=1e-12)
+@pytest.mark.parametrize("rays", [1, 2, 3])
+def test_blurred_rays_are_the_convolved_sky(rays):
+    """A Gaussian blob of the sky, far inside the pixel grid, is a wider Gaussian, averaged over each pixel."""
+    image, blob, pixel = arc_image(rays=rays), 0.25, 0.2
+    middle = np.array([1.5, 0.1])
+    sky = np.exp(-0.5 * ((image.x - middle[0]) ** 2 + (image.y - middle[1]) ** 2) / blob**2)
+    wide = np.sqrt(blob**2 + (0.4 / 2.3548) ** 2)
+    axis = (np.arange(24) - 11.5) * pixel
+    profiles = [np.diff(ndtr((np.append(axis, axis[-1] + pixel) - pixel / 2 - m) / wide)) for m in middle]
+    expected = 2 * np.pi * blob**2 / pixel**2 * np.outer(profiles[1], profiles[0])[image.mask]
+    np.testing.assert_allclose(image.blur(sky[:, None])[:, 0], expected, atol=3e-4)
+
+
+def test_psf_keeps_the_light_and_is_symmetric():
+    for rays in (1, 2, 3):
+        weights = psf_weights(0.31, 0.2, rays)
+        np.testing.assert_allclose(weights.sum(), 1)
+        np.testing.assert_allclose(weights, weights[::-1, :, ::-1, :], atol=1e-15)
+        np.testing.assert_allclose(weights, weights.transpose(1, 0, 3, 2), atol=1e-15)
+    assert psf_weights(1e-6, 0.2, 1).max() == 1
+
+
+def test_vertices_are_dense_where_the_arc_is_bright_and_another_mesh_has_about_as_many():
+    axis = np.arange(120.0)
+    x, y = np.meshgrid(axis, axis)
+    brightness = np.exp(-np.hypot(x - 60, y - 60) / 12)
+    whole = np.ones(x.shape, dtype=bool)
+    image = ArcImage(brightness, np.ones(x.shape), whole, x, y, psf_weights(2.0, 1.0), vertices=500,
+                     brightness=brightness)  # fmt: skip
+    other = image.other_mesh(0.4)
+    for one in (image, other):
+        assert 425 < one.vertex_x.size < 575
+        core = np.hypot(one.vertex_x - 60, one.vertex_y - 60) < 15
+        far = np.hypot(one.vertex_x - 60, one.vertex_y - 60) > 45
+        assert core.sum() / (np.pi * 15**2) > 10 * far.sum() / (120**2 - np.pi * 45**2)
+    shared = set(zip(image.vertex_x, image.vertex_y, strict=True)) & set(
+        zip(other.vertex_x, other.vertex_y, strict=True)
+    )
+    assert len(shared) < 250
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_evidence_is_the_probability_of_the_data_with_the_source_integrated_out(order):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evidence_is_the_probability_of_the_data_with_the_source_integrated_out(order, weighted):
     image, strength = arc_image(order=order), 0.7
+    if weighted:
+        image.prior = RNG.uniform(0.3, 3.0, image.vertex_x.size)
     found = invert(image, LENSES[0], strength)
     mesh = found.mesh
     x, y = image.trace(LENSES[0])
-    response = (image.blur @ mesh.interpolation(x, y, mesh.locate(x, y), image.rays)).toarray()
-    prior = np.linalg.inv(strength * mesh.roughness(order))
+    columns = np.column_stack([interpolate(mesh, x, y, one) for one in np.eye(mesh.free.size)])
+    response = image.blur(columns)
+    np.testing.assert_allclose(Problem(image, LENSES[0]).response.toarray(), response, atol=1e-12)
+    prior = np.linalg.inv(strength * mesh.roughness(order, image.prior)[0])
     covariance = response @ prior @ response.T + np.diag(1 / image.weight)
     expected = multivariate_normal(np.zeros(len(covariance)), covariance).logpdf(image.data)
     np.testing.assert_allclose(found.log_evidence, expected, rtol=1e-8)
@@ -188,7 +242,7 @@ def test_sersic_profile_and_its_fit():
     np.testing.assert_allclose(sersic(x, y, shape), expected, rtol=0.01)
     axis = (np.arange(41) - 20) * 0.1
     x, y = np.meshgrid(axis, axis)
-    kernel = psf_kernel(0.2, 0.1)
+    kernel = psf_weights(0.2, 0.1)
     data = 4.0 * light_image(x, y, shape, kernel) + 0.3 + RNG.normal(0, 0.02, x.shape)
     found = fit_light(data, np.full(x.shape, 0.02), np.hypot(x, y) < 1.9, x, y, kernel)
     np.testing.assert_allclose(found, shape, atol=0.02, rtol=0.05)

@@ -1,18 +1,15 @@
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from klever.abundance_likelihood import LOWER, MEASURED, UPPER, chi_square, chi_square_of
 from klever.calibrations import load_calibrations
+from klever.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
 from klever.errors import ConfigError
 from klever.maps import Flag
-from klever.metallicity import (
-    candidate_sets,
-    chi_square,
-    choose_diagnostics,
-    grid_posterior,
-    sample_posterior,
-)
+from klever.metallicity import grid_posterior, sample_posterior
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 C20 = load_calibrations(RESOURCES / "calibrations.json")
@@ -23,18 +20,98 @@ def ratios_at(log_oh, names, error=0.03):
     return {name: (C20[name].evaluate(log_oh), np.full(np.shape(log_oh), error)) for name in names}
 
 
-@pytest.mark.parametrize("names", [("R3", "N2"), ("R3", "S2"), ("R3", "N2", "O3O2"), ("R3", "O3O2")])
-@pytest.mark.parametrize("log_oh", [8.2, 8.55])
-def test_grid_and_emcee_agree(names, log_oh):
-    ratios = ratios_at(log_oh, names)
-    ratios["R3"] = (ratios["R3"][0] + 0.07, 0.05)  # not a perfect fit
-    grid = grid_posterior(ratios, C20)
-    sampled = sample_posterior({name: tuple(map(float, pair)) for name, pair in ratios.items()}, C20, seed=42)
+# every set of the paper's rules, and both branches of R3 (it turns over at 8.00)
+@pytest.mark.parametrize(
+    ("names", "log_oh", "log_oh_range"),
+    [(names, 8.4, (7.6, 8.9)) for names in AUTO if names != ("R3",)]
+    + [
+        (("R3", "N2"), 7.8, (7.6, 8.9)),
+        (("R3", "O3O2"), 7.8, (7.6, 8.9)),
+        (("R3",), 8.5, (8.0, 8.9)),
+        (("R3",), 7.75, (7.6, 8.0)),
+    ],
+)
+def test_grid_and_emcee_agree(names, log_oh, log_oh_range):
+    ratios = {name: (float(value) + 0.03, float(error)) for name, (value, error) in ratios_at(log_oh, names).items()}
+    grid = grid_posterior(ratios, C20, log_oh_range)
+    sampled = sample_posterior(ratios, C20, log_oh_range, seed=42)
     assert sampled.median == pytest.approx(grid.median[0], abs=0.005)
-    assert sampled.error_minus == pytest.approx(grid.error_minus[0], abs=0.005)
-    assert sampled.error_plus == pytest.approx(grid.error_plus[0], abs=0.005)
+    assert sampled.error_minus == pytest.approx(grid.error_minus[0], rel=0.1)
+    assert sampled.error_plus == pytest.approx(grid.error_plus[0], rel=0.1)
     assert sampled.converged
     assert 0.2 < sampled.acceptance < 0.7
+
+
+def test_a_map_of_a_thousand_pixels_takes_less_than_a_fifth_of_a_second():
+    ratios = ratios_at(np.linspace(7.7, 8.8, 1000), ("R3", "N2", "O3O2"))
+    grid_posterior(ratios, C20, respond=True)
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        grid_posterior(ratios, C20, respond=True)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.2
+
+
+def test_chain_and_grid_use_the_same_likelihood_of_limits():
+    ratios = {"R3": (0.5, 0.05, MEASURED), "N2": (-1.1, 0.15, UPPER), "O3O2": (0.2, 0.1, LOWER)}
+    log_oh = np.linspace(7.6, 8.9, 50)
+    assert chi_square_of(ratios, C20)(log_oh) == pytest.approx(chi_square(log_oh, ratios, C20)[0], rel=1e-9, abs=1e-9)
+
+
+def test_grid_and_emcee_agree_where_a_ratio_is_a_limit():
+    ratios = {"O3O2": (0.1, 0.05, MEASURED), "N2": (-0.8, 0.15, UPPER)}
+    grid = grid_posterior(ratios, C20)
+    sampled = sample_posterior(ratios, C20, seed=3)
+    assert sampled.median == pytest.approx(grid.median[0], abs=0.005)
+    assert sampled.error_minus == pytest.approx(grid.error_minus[0], rel=0.1)
+    assert sampled.error_plus == pytest.approx(grid.error_plus[0], rel=0.1)
+
+
+def test_a_chain_that_has_not_converged_goes_on():
+    ratios = {"R3": (0.1, 0.05), "N2": (-0.7, 0.05)}
+    short = sample_posterior(ratios, C20, seed=5, steps=150, burn_in=50)
+    assert short.converged  # 100 kept steps are not 50 autocorrelation times, of some five steps each
+    assert short.autocorrelation > 2
+    long = sample_posterior(ratios, C20, seed=5, steps=3000, burn_in=50)
+    assert short.median == pytest.approx(long.median, abs=0.01)
+
+
+def test_an_upper_limit_on_n2_tells_the_branches_of_r3_apart():
+    alone = grid_posterior({"R3": (0.55, 0.03)}, C20)
+    assert alone.flags[0] & Flag.BIMODAL
+    low = grid_posterior({"R3": (0.55, 0.03), "N2": (-2.2, 0.1, UPPER)}, C20)
+    assert low.median[0] < 8.0
+    assert not low.flags[0] & Flag.BIMODAL
+    loose = grid_posterior({"R3": (0.55, 0.03), "N2": (1.0, 0.1, UPPER)}, C20)
+    assert loose.median[0] == pytest.approx(alone.median[0], abs=1e-6)
+
+
+def test_a_measured_ratio_says_more_than_its_limit():
+    measured = grid_posterior({"R3": (0.5, 0.05), "N2": (-1.3, 0.05)}, C20)
+    limit = grid_posterior({"R3": (0.5, 0.05), "N2": (-1.3, 0.05, UPPER)}, C20)
+    assert (limit.error_minus + limit.error_plus)[0] > (measured.error_minus + measured.error_plus)[0]
+
+
+def test_limits_cover_the_truths_they_were_drawn_from():
+    # fluxes with noise: N2 is detected at S/N 3 in some galaxies and a limit in the others
+    generator = np.random.default_rng(11)
+    truth = generator.uniform(7.7, 8.8, 4000)
+    r3 = C20["R3"].evaluate(truth) + generator.normal(0, np.hypot(0.03, C20["R3"].dispersion()), 4000)
+    true_n2 = C20["N2"].evaluate(truth) + generator.normal(0, C20["N2"].dispersion(), 4000)
+    sigma = 0.03  # of the flux of [N II], in units of Halpha
+    flux = 10**true_n2 + generator.normal(0, sigma, 4000)
+    seen = flux > 3 * sigma
+    value = np.where(seen, np.log10(np.where(seen, flux, 1.0)), np.log10(3 * sigma))
+    error = np.where(seen, sigma / np.where(seen, flux, 1.0), 1 / 3) / np.log(10)
+    posterior = grid_posterior({"R3": (r3, np.full(4000, 0.03)), "N2": (value, error, np.where(seen, MEASURED, UPPER))},
+                               C20, (7.7, 8.8))  # fmt: skip
+    limits = ~seen
+    assert limits.sum() > 1000
+    inside = (truth > posterior.median - posterior.error_minus) & (truth < posterior.median + posterior.error_plus)
+    # 1 sigma of the fraction is 0.012; the Gaussian in dex is not quite that in flux
+    assert np.mean(inside[limits]) == pytest.approx(0.68, abs=0.05)
+    assert np.mean(truth[limits] < posterior.median[limits]) == pytest.approx(0.5, abs=0.06)
 
 
 def test_emcee_finds_both_modes_of_r3_alone():
@@ -68,6 +145,24 @@ def test_grid_against_a_gaussian_worked_out_by_hand():
     width = 0.5 * (posterior.error_minus + posterior.error_plus)[0]
     assert width == pytest.approx(np.hypot(0.15, 0.05) / slope, rel=0.03)
     assert posterior.chi2[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_sets_with_a_contaminated_line_come_last():
+    assert prefer_clean(AUTO, set()) == AUTO
+    assert prefer_clean(AUTO, {"NII6584", "SII"}) == AUTO
+    clean = prefer_clean(AUTO, {"NII6584", "Halpha"})
+    assert sorted(clean) == sorted(AUTO)
+    assert clean[:2] == [("R3", "O3O2"), ("R3", "S2")]
+    assert choose_diagnostics(clean, ["R3", "N2", "S2"]) == ("R3", "S2")
+    assert prefer_clean([("R3", "N2")], {"NII6584"}) == [("R3", "N2")]
+
+
+def test_limits_that_join_a_set():
+    ratios = {"R3": (0.5, 0.1, 0), "N2": (-1.0, 0.1, -1), "O3O2": (0.3, 0.1, 1), "S2": (-0.5, 0.1, -1)}
+    assert with_limits(AUTO, ("R3",), ratios) == ("R3", "N2", "O3O2")
+    assert with_limits(AUTO, ("R3",), {name: ratios[name] for name in ("R3", "S2")}) == ("R3", "S2")
+    assert with_limits(AUTO, ("R3", "N2"), {"R3": (0.5, 0.1, 0), "N2": (-1.0, 0.1, 0)}) == ("R3", "N2")
+    assert with_limits(AUTO, (), {}) == ()
 
 
 def test_chi_square_is_eq_1():

@@ -7,10 +7,10 @@ from astropy.table import Table
 
 from global_metallicity import measure_global_metallicity
 from klever.calibrations import load_calibrations
+from klever.diagnostic_sets import candidate_sets
 from klever.dust import extinction
 from klever.errors import ConfigError, InputError
 from klever.maps import Flag, Map, MapSet
-from klever.metallicity import candidate_sets
 from klever.metallicity_maps import choose_set, map_state, ratio_maps, resolved_pixels
 from metallicity_map import map_metallicity
 
@@ -19,7 +19,7 @@ C20 = load_calibrations(CALIBRATIONS)
 METALLICITY = {
     "calibration": "C20", "dispersion": "rms_ratio", "diagnostics": "auto", "log_oh_range": [7.6, 8.9],
     "grid_step": 0.005, "global_snr": 3.0, "map_snr": {"Halpha": 5.0, "OIII5007": 5.0, "other": 2.5},
-    "minimum_pixels": 10, "walkers": 32, "steps": 200, "burn_in": 50, "seed": 42,
+    "limits": "none", "minimum_pixels": 10, "walkers": 32, "steps": 200, "burn_in": 50, "seed": 42,
 }  # fmt: skip
 SHAPE = (14, 20)
 
@@ -267,7 +267,7 @@ def test_the_global_reddening_is_not_asked_for_in_vain():
         raise AssertionError
 
     found = ratio_maps(source_maps(ramp()), SHAPE, METALLICITY["map_snr"], never)
-    assert found.mode == "map"
+    assert found.reddening.mode == "map"
 
 
 @pytest.mark.parametrize("maps", [MapSet(), source_maps(np.full(SHAPE, np.nan)), source_maps(ramp(), snr=1.0)])
@@ -310,3 +310,60 @@ def test_wrong_settings_and_maps_without_errors_are_refused(tmp_path):
     maps["HALPHA"].error = None
     with pytest.raises(InputError, match="HALPHA has no errors"):
         run_map(tmp_path, maps)
+
+
+# --- noise, limits and what qualifies a pixel
+
+
+def test_noise_and_derivatives_belong_to_the_lines_of_the_set(tmp_path):
+    maps = run_map(tmp_path, source_maps(ramp(), lines=("Hbeta", "OIII5007", "NII6584", "Halpha")))
+    derivatives = {name for name in maps.names() if name.startswith("D_LOG_OH_")}
+    assert derivatives == {f"D_LOG_OH_{line}" for line in ("HBETA", "OIII5007", "NII6584", "HALPHA")}
+    assert np.all(maps["LOG_OH_NOISE"].value < maps["LOG_OH"].error)
+    source = source_maps(ramp(), lines=("Hbeta", "OIII5007", "NII6584", "Halpha"))
+    parts = [np.square(maps[name].value * source[name[9:]].error) for name in derivatives]
+    assert np.sqrt(np.sum(parts, axis=0)) == pytest.approx(maps["LOG_OH_NOISE"].value, rel=1e-5)
+
+
+def test_a_contaminated_n2_is_avoided_in_the_map(tmp_path):
+    maps = source_maps(ramp(), lines=("Hbeta", "OIII5007", "NII6584", "Halpha", "SII"))
+    assert run_map(tmp_path, maps).header["DIAGNOST"] == "R3,N2"
+    Table({"ebv": [0.1], "ebv_error": [0.1], "contaminated": ["NII6584"]}).write(
+        tmp_path / "p.ecsv", format="ascii.ecsv", overwrite=True
+    )
+    arguments = (tmp_path / "source.fits", tmp_path / "p.ecsv", CALIBRATIONS, tmp_path / "m.fits")
+    map_metallicity(*arguments, settings())
+    assert MapSet.read(tmp_path / "m.fits").header["DIAGNOST"] == "R3,S2"
+    map_metallicity(*arguments, settings(diagnostics=["R3", "N2"]))
+    assert MapSet.read(tmp_path / "m.fits").header["DIAGNOST"] == "R3,N2"
+
+
+def test_undetected_pixels_have_an_abundance_only_where_limits_are_asked_for(tmp_path):
+    maps = source_maps(ramp(), lines=("Hbeta", "OIII5007", "NII6584", "Halpha"))
+    faint = np.zeros(SHAPE, bool)
+    faint[:, :5] = True
+    maps["NII6584"].error[faint] = maps["NII6584"].value[faint]  # S/N 1
+    for limits, expected in (("none", False), ("global", False), ("all", True)):
+        found = run_map(tmp_path, maps, limits=limits)
+        assert np.isfinite(found["LOG_OH"].value)[faint].all() == expected
+        assert np.isfinite(found["LOG_OH"].value)[~faint].all()
+        assert found.header["NPIXELS"] == np.isfinite(found["LOG_OH"].value).sum()
+    assert (found["D_LOG_OH_NII6584"].value[faint] == 0).all()
+    assert (found["LOG_OH"].error[faint].mean()) > found["LOG_OH"].error[~faint].mean()
+
+
+def test_balmer_decrement_below_the_intrinsic_one_is_flagged(tmp_path):
+    maps = run_map(tmp_path, source_maps(ramp(), ebv=-0.2))
+    assert (maps["EBV"].flags & Flag.NEGATIVE_EBV).all()
+    assert maps["EBV"].value == pytest.approx(np.full(SHAPE, -0.2), abs=1e-4)
+    # used as zero
+    assert not (run_map(tmp_path, source_maps(ramp(), ebv=0.2))["EBV"].flags & Flag.NEGATIVE_EBV).any()
+
+
+def test_sulphur_ratio_is_dereddened(tmp_path):
+    maps = source_maps(ramp(), ebv=0.3)
+    for line, share in (("SIII9069", 1.0), ("SIII9531", 2.47)):
+        seen = maps["SII"].value * share / 3.47 * 10 ** (-0.4 * 0.3 * (extinction("SIII") - extinction("SII")))
+        maps[line] = Map(seen, seen / 50, maps["SII"].flags.copy(), maps["SII"].unit)
+    found = run_map(tmp_path, maps)
+    assert found["S3S2"].value == pytest.approx(np.zeros(SHAPE), abs=1e-5)

@@ -3,6 +3,7 @@ import pytest
 from lensing_scene import DEC, RA, correlated_noise, wcs_header
 from scipy import sparse
 
+from klever.correlated_errors import CorrelatedErrors
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.operators import (
@@ -12,7 +13,6 @@ from klever.operators import (
     load_operators,
     noise_covariance,
     positive_acf,
-    propagate,
     renormalised,
     save_operators,
 )
@@ -101,12 +101,12 @@ def test_propagated_errors_agree_with_monte_carlo_of_correlated_noise(generator)
         field = correlated_noise((60, 60), 0.9, generator)[0][20 : 20 + shape[0], 20 : 20 + shape[1]]
         draws.append(operator @ (field * sigma).ravel())
     measured = np.std(draws, axis=0)
-    predicted = propagate(operator, noise_covariance(sigma, acf))
+    predicted = CorrelatedErrors(operator, noise_covariance(np.ones(shape), acf))(sigma)
     filled = np.isfinite(predicted)
     np.testing.assert_array_equal(filled, np.diff(operator.indptr) > 0)
     np.testing.assert_allclose(predicted[filled], measured[filled], rtol=0.1)
     # Were the spaxels taken as independent, the errors would be wrong by far more than the tolerance.
-    independent = propagate(operator, noise_covariance(sigma, np.ones((1, 1))))
+    independent = CorrelatedErrors(operator, noise_covariance(np.ones(shape), np.ones((1, 1))))(sigma)
     assert np.median(independent[filled] / measured[filled]) < 0.85
 
 
@@ -120,9 +120,18 @@ def test_covariance_matches_its_definition_and_blocks_do_not_matter(generator):
     assert dense[0, 5] == pytest.approx(acf[3, 2] * error[0, 0] * error[1, 1])
     operator = sparse.csr_matrix(generator.uniform(size=(7, 20)))
     expected = np.sqrt(np.diag(operator @ dense @ operator.T))
-    covariance = noise_covariance(error, acf)
-    np.testing.assert_allclose(propagate(operator, covariance), expected)
-    np.testing.assert_allclose(propagate(operator, covariance, rows_per_block=3), expected)
+    correlation, sigma = noise_covariance(np.ones(error.shape), acf), np.nan_to_num(error)
+    np.testing.assert_allclose(CorrelatedErrors(operator, correlation)(sigma), expected)
+    np.testing.assert_allclose(CorrelatedErrors(operator, correlation, pairs_per_block=3)(sigma), expected)
+
+
+def test_errors_of_empty_rows_holes_and_impossible_correlations():
+    operator = sparse.csr_matrix(np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 2.0]]))
+    correlation = np.eye(3)
+    correlation[0, 1] = correlation[1, 0] = -2.0  # more than a covariance can be: the variance would be negative
+    found = CorrelatedErrors(operator, sparse.csr_matrix(correlation))(np.array([1.0, 1.0, 3.0]))
+    np.testing.assert_allclose(found, [np.sqrt(0.5), np.nan, 6.0])
+    assert np.isnan(CorrelatedErrors(sparse.csr_matrix((2, 3)), sparse.identity(3))(np.ones(3))).all()
 
 
 def test_positive_acf_repairs_a_noisy_one_and_keeps_a_good_one(generator):

@@ -101,3 +101,11 @@ def test_missing_deflection_gives_no_jacobian():
     assert np.isnan(jacobian_ellipse(alpha, alpha, 2, 2, 0.1, 0.6).fwhm_major)
     corner = jacobian_ellipse(np.zeros((5, 5)), np.zeros((5, 5)), 0, 4, 0.1, 0.6)
     assert corner.fwhm_major == pytest.approx(0.6)
+
+
+def test_image_of_a_single_pixel_has_no_shape():
+    x, y = (v.ravel() for v in plane((21, 21)))
+    value = np.where(np.hypot(x, y) < 0.01, 1.0, 0.0)
+    assert np.isnan(adaptive_ellipse(value, x, y, np.eye(2) * 0.01).fwhm_major)
+    value = np.where(np.hypot(x - 0.03, y) < 0.04, 1.0, np.nan)  # only pixels between which the Gaussian shrinks
+    assert np.isnan(adaptive_ellipse(value, x, y, np.eye(2) * 1e-6).fwhm_major)

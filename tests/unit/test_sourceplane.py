@@ -27,7 +27,7 @@ UNSCALED = {"normalisation": {"z_source": 1.5}}  # maps made for the galaxy's re
 
 
 def pipeline(folder, sky, lens=None, *, pixel_scale=0.065, z=1.5, settings=None, bands=("H",), smoothing=0.4,
-             check=True, **band):  # fmt: skip
+             check=True, source=None, **band):  # fmt: skip
     """Run align, lens and source; return the source-plane and the aligned maps.
 
     Without `check`, the lens has no map of convergence or shear that the deflection could contradict.
@@ -42,12 +42,15 @@ def pipeline(folder, sky, lens=None, *, pixel_scale=0.065, z=1.5, settings=None,
     settings = settings or lens_settings(z=z, **UNSCALED)
     kappa, gamma = (paths["kappa"], paths["gamma"]) if check else ([], [])
     evaluate_lens(folder / "aligned.fits", paths["x"], paths["y"], kappa, gamma, folder / "lens.fits", settings)
-    reconstruct_source(
-        folder / "aligned.fits", folder / "align.npz", linemaps, folder / "lens.fits", folder / "source.fits",
-        folder / "source.npz", folder / "psf.ecsv",
-        source_settings(bands, pixel_scale=pixel_scale, smoothing=smoothing),
-    )  # fmt: skip
+    reconstruct(folder, linemaps, source_settings(bands, pixel_scale=pixel_scale, smoothing=smoothing, **source or {}))
     return MapSet.read(folder / "source.fits"), MapSet.read(folder / "aligned.fits")
+
+
+def reconstruct(folder, linemaps, settings, name="source"):
+    reconstruct_source(
+        folder / "aligned.fits", folder / "align.npz", linemaps, folder / "lens.fits", folder / f"{name}.fits",
+        folder / f"{name}.npz", folder / "psf.ecsv", folder / "psf_map.ecsv", folder / "images.ecsv", settings,
+    )  # fmt: skip
 
 
 def offsets(maps, name="HALPHA"):
@@ -185,10 +188,7 @@ def test_galaxy_outside_the_lens_model_gives_empty_maps(tmp_path):
     for name in ("x", "y"):
         fits.setval(paths[name][0], "CRVAL2", value=DEC + 1)
     evaluate_lens(tmp_path / "aligned.fits", paths["x"], paths["y"], [], [], tmp_path / "lens.fits", lens_settings())
-    reconstruct_source(
-        tmp_path / "aligned.fits", tmp_path / "align.npz", [tmp_path / "H.fits"], tmp_path / "lens.fits",
-        tmp_path / "source.fits", tmp_path / "source.npz", tmp_path / "psf.ecsv", source_settings(["H"]),
-    )  # fmt: skip
+    reconstruct(tmp_path, [tmp_path / "H.fits"], source_settings(["H"]))
     maps = MapSet.read(tmp_path / "source.fits")
     assert maps.header["STATE"] == "outside_lens_model"
     assert np.isnan(maps["HALPHA"].value).all()
@@ -200,10 +200,7 @@ def test_operators_of_another_run_are_refused(tmp_path):
     pipeline(tmp_path, lambda w, n: gaussian(w, n))
     write_band(tmp_path / "H.fits", lambda w, n: gaussian(w, n), shape=(20, 20))
     with pytest.raises(InputError, match="run the align step again"):
-        reconstruct_source(
-            tmp_path / "aligned.fits", tmp_path / "align.npz", [tmp_path / "H.fits"], tmp_path / "lens.fits",
-            tmp_path / "new.fits", tmp_path / "new.npz", tmp_path / "new.ecsv", source_settings(["H"]),
-        )  # fmt: skip
+        reconstruct(tmp_path, [tmp_path / "H.fits"], source_settings(["H"]), "new")
     assert not (tmp_path / "new.fits").exists()
 
 

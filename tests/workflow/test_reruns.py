@@ -10,7 +10,7 @@ pytestmark = pytest.mark.workflow
 
 AGGREGATES = {
     "gradient_tables", "detection_tables", "magnification_models", "magnification_table", "field_figure", "recovery",
-    "recovery_figure", "all",
+    "recovery_figure", "run_population", "population", "audit", "gradient_figures", "all",
 }  # fmt: skip
 
 
@@ -38,10 +38,10 @@ def test_an_override_reruns_only_its_galaxy_from_that_step_on(survey):
     assert {"gradient", "gradient_tables", "recovery"} <= set(jobs)
 
 
-def test_a_gradient_override_reruns_only_annuli_and_after(survey):
+def test_a_gradient_override_reruns_only_gradients_and_after(survey):
     with (survey / "config/config.yaml").open("a") as stream:
         stream.write("overrides: {sp15: {gradient: {step: 0.4}}}\n")
-    assert set(planned(survey)) - AGGREGATES == {"annuli", "gradient", "galaxy_page"}
+    assert set(planned(survey)) - AGGREGATES == {"lens_spread", "gradient", "galaxy_page"}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_edited_module_reruns_only_what_uses_it(survey, tmp_path):
     module = root / "workflow/scripts/klever/gradients.py"
     module.write_text(module.read_text() + "\n# edited\n")
     jobs = planned(directory, root=root)
-    assert set(jobs) - AGGREGATES == {"gradient", "galaxy_page"}
+    assert set(jobs) - AGGREGATES == {"lens_spread", "gradient", "galaxy_page"}
 
 
 def test_one_product_can_be_asked_for(survey):

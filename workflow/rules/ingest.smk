@@ -16,6 +16,6 @@ rule ingest:
         mem_mb=2000,
         runtime=20,
     params:
-        settings=lambda wildcards: band_settings("ingest", wildcards.galaxy, wildcards.band, "ingest"),
+        settings=ingest_settings,
     script:
         "../scripts/ingest.py"

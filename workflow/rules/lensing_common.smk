@@ -115,23 +115,25 @@ def field_settings(wildcards):
     }
 
 
-def alternatives():
-    """The other models of the fields with galaxies, with the files of their realisations."""
-    models = {lens: SURVEY.alternative_models(lens) for lens in LENSES}
+def alternatives_of(lens):
+    """The other models of a lens's field, with the files of their realisations."""
+    models = {} if lens == "none" else SURVEY.alternative_models(lens)
     return {
-        lens: {
-            name: model | {f"{kind}_files": SURVEY.files_of(model, kind) for kind in ("kappa", "gamma")}
-            for name, model in of_lens.items()
-        }
-        for lens, of_lens in models.items()
-        if of_lens
+        name: model | {f"{kind}_files": SURVEY.files_of(model, kind) for kind in ("kappa", "gamma")}
+        for name, model in models.items()
     }
 
 
-def alternative_files():
-    """What the other models are read from: their files, or the folder of simulated ones."""
+def alternatives():
+    """The other models of the fields with galaxies."""
+    models = {lens: alternatives_of(lens) for lens in LENSES}
+    return {lens: of_lens for lens, of_lens in models.items() if of_lens}
+
+
+def alternative_files(models):
+    """What other models are read from: their files, or the folder of simulated ones."""
     found = []
-    for model in (model for of_lens in alternatives().values() for model in of_lens.values()):
+    for model in models:
         if model["alternatives_directory"]:
             found.append(model["alternatives_directory"])
         else:

@@ -90,7 +90,7 @@ rule magnification_models:
         sources=expand("results/galaxies/{galaxy}/source.fits", galaxy=GALAXIES),
         lenses=expand("results/galaxies/{galaxy}/lens.fits", galaxy=GALAXIES),
         magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
-        models=alternative_files(),
+        models=alternative_files([model for of_lens in alternatives().values() for model in of_lens.values()]),
     output:
         table=report(
             "results/tables/magnification_models.ecsv",
@@ -169,3 +169,4 @@ rule lensing_figures:
             ),
         ),
         ["results/figures/magnification_models.png", "results/tables/magnification.ecsv"] if LENSES else [],
+        expand("results/galaxies/{galaxy}/lens_spread.ecsv", galaxy=GALAXIES),

@@ -1,12 +1,23 @@
 # What a person looks at: a page per galaxy, the tables, the recovery of the truth, and the state of the run.
 
 
+DISTURBED, APERTURE_EXAMPLE = gradient_figure_galaxies(SURVEY.survey_settings("figures")["figures"], GALAXIES)
+
+
+def disturbed_images(galaxy):
+    """The broad-band images that Fig. 11 shows, by filter."""
+    images = SURVEY.lens(galaxy)["images"]
+    return {name: images[name] for name in images if name.upper() in {"F160W", "F814W"}}
+
+
 rule galaxy_page:
     input:
         source="results/galaxies/{galaxy}/source.fits",
         metallicity="results/galaxies/{galaxy}/metallicity.fits",
         annuli="results/galaxies/{galaxy}/annuli.ecsv",
         gradient="results/galaxies/{galaxy}/gradient.ecsv",
+        asymmetry="results/galaxies/{galaxy}/asymmetry.ecsv",
+        residuals="results/galaxies/{galaxy}/metallicity_residual.fits",
         source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
         properties="results/galaxies/{galaxy}/properties.ecsv",
     output:
@@ -64,6 +75,7 @@ rule line_quality:
 rule gradient_tables:
     input:
         gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=GALAXIES),
+        asymmetries=expand("results/galaxies/{galaxy}/asymmetry.ecsv", galaxy=GALAXIES),
         published_elliptical=RESOURCES / "published/table4_gradients_elliptical.csv",
         published_circular=RESOURCES / "published/tableA1_gradients_circular.csv",
     output:
@@ -79,6 +91,7 @@ rule gradient_tables:
             category="Tables",
         ),
         tableA1_tex="results/tables/tableA1.tex",
+        asymmetry="results/tables/asymmetry.ecsv",
     log:
         "logs/gradient_tables.log",
     conda:
@@ -93,6 +106,108 @@ rule gradient_tables:
         ),
     script:
         "../scripts/gradient_tables.py"
+
+
+rule global_properties:
+    input:
+        star_formation=expand("results/galaxies/{galaxy}/star_formation.ecsv", galaxy=GALAXIES),
+        properties=expand("results/galaxies/{galaxy}/properties.ecsv", galaxy=GALAXIES),
+        bpt=expand("results/galaxies/{galaxy}/bpt.ecsv", galaxy=GALAXIES),
+        magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
+        magnification_models="results/tables/magnification_models.ecsv",
+        stellar_masses=expand("results/galaxies/{galaxy}/stellar_mass.ecsv", galaxy=GALAXIES),
+        gas=expand("results/galaxies/{galaxy}/ionised_gas.fits", galaxy=GALAXIES),
+        published=RESOURCES / "published/table3_global_properties.csv",
+        bpt_lines=RESOURCES / "bpt.json",
+        relations=RESOURCES / "literature/scaling_relations.json",
+        mzr_local=RESOURCES / "literature/mzr_curti2020_binned.csv",
+        mzr_steidel=RESOURCES / "literature/mzr_steidel2014_stacks.csv",
+    output:
+        table3=report(
+            "results/tables/table3.ecsv",
+            caption="../report/properties_table.rst",
+            category="Tables",
+        ),
+        table3_tex="results/tables/table3.tex",
+        table_bpt="results/tables/bpt.ecsv",
+        fig05=report(
+            "results/figures/fig05.pdf",
+            caption="../report/bpt_figure.rst",
+            category="Figures",
+        ),
+        fig05_png="results/figures/fig05.png",
+        fig06=report(
+            "results/figures/fig06.pdf",
+            caption="../report/scaling_figure.rst",
+            category="Figures",
+        ),
+        fig06_png="results/figures/fig06.png",
+        offsets=report(
+            "results/figures/bpt_offsets.pdf",
+            caption="../report/offset_figure.rst",
+            category="Figures",
+        ),
+        offsets_png="results/figures/bpt_offsets.png",
+    log:
+        "logs/global_properties.log",
+    conda:
+        "../../envs/global_properties.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        settings=survey_settings(
+            "global_properties",
+            **SURVEY.survey_settings("cosmology"),
+            galaxies=[{"galaxy": name} | SURVEY.galaxy(name) for name in GALAXIES],
+        ),
+    script:
+        "../scripts/global_properties.py"
+
+
+rule gradient_figures:
+    input:
+        gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=GALAXIES),
+        example_annuli=expand("results/galaxies/{galaxy}/annuli.ecsv", galaxy=APERTURE_EXAMPLE),
+        example_gradient=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=APERTURE_EXAMPLE),
+        example_metallicity=expand("results/galaxies/{galaxy}/metallicity.fits", galaxy=APERTURE_EXAMPLE),
+        example_psf=expand("results/galaxies/{galaxy}/source_psf.ecsv", galaxy=APERTURE_EXAMPLE),
+        aligned=expand("results/galaxies/{galaxy}/aligned.fits", galaxy=DISTURBED),
+        source=expand("results/galaxies/{galaxy}/source.fits", galaxy=DISTURBED),
+        source_operators=expand("results/galaxies/{galaxy}/source_operator.npz", galaxy=DISTURBED),
+        metallicity=expand("results/galaxies/{galaxy}/metallicity.fits", galaxy=DISTURBED),
+        disturbed_gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=DISTURBED),
+        images=[path for galaxy in DISTURBED for path in disturbed_images(galaxy).values()],
+    output:
+        figA1_pdf=report(
+            "results/figures/figA1.pdf",
+            caption="../report/aperture_figure.rst",
+            category="Figures",
+        ),
+        figA1_png="results/figures/figA1.png",
+        fig11_pdf=report(
+            "results/figures/fig11.pdf",
+            caption="../report/disturbed_figure.rst",
+            category="Figures",
+        ),
+        fig11_png="results/figures/fig11.png",
+    log:
+        "logs/gradient_figures.log",
+    conda:
+        "../../envs/gradient_figures.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=15,
+    params:
+        settings=survey_settings(
+            "gradient_figures",
+            example=[SURVEY.galaxy(name)["name"] for name in APERTURE_EXAMPLE],
+            disturbed=[
+                {"galaxy": name, "filters": list(disturbed_images(name))} | SURVEY.galaxy(name) for name in DISTURBED
+            ],
+        ),
+    script:
+        "../scripts/gradient_figures.py"
 
 
 rule detection_tables:
@@ -172,6 +287,8 @@ rule recovery:
         magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=SIMULATED),
         properties=expand("results/galaxies/{galaxy}/properties.ecsv", galaxy=SIMULATED),
         gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=SIMULATED),
+        star_formation=expand("results/galaxies/{galaxy}/star_formation.ecsv", galaxy=SIMULATED),
+        stellar_masses=expand("results/galaxies/{galaxy}/stellar_mass.ecsv", galaxy=SIMULATED),
         instruments=RESOURCES / "instruments.yaml",
     output:
         recovery=report(
@@ -204,6 +321,12 @@ rule recovery_figure:
             category="Recovery",
         ),
         png="results/figures/recovery.png",
+        bias_pdf=report(
+            "results/figures/slope_bias.pdf",
+            caption="../report/slope_bias.rst",
+            category="Recovery",
+        ),
+        bias_png="results/figures/slope_bias.png",
     log:
         "logs/recovery_figure.log",
     conda:
@@ -228,6 +351,7 @@ rule tables:
     input:
         "results/tables/table2.ecsv",
         "results/tables/detection_rates.ecsv",
+        "results/tables/table3.ecsv",
         "results/tables/table4.ecsv",
         "results/tables/tableA1.ecsv",
 
@@ -238,6 +362,11 @@ rule spectra:
             "results/figures/spectrum_{galaxy}.png",
             galaxy=spectra_galaxies(SURVEY.survey_settings("figures")["figures"]["spectra"], GALAXIES),
         ),
+
+
+rule gradient_products:
+    input:
+        rules.gradient_figures.output,
 
 
 rule recovery_products:

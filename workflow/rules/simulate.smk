@@ -44,6 +44,7 @@ rule simulate_galaxy:
         lens_parameters=RESOURCES / "simulation/lenses.yaml",
         line_list=RESOURCES / "lines.yaml",
         calibrations=RESOURCES / "calibrations.json",
+        photometry=RESOURCES / "simulation/photometry.tsv",
     output:
         scene="results/simulated/galaxies/{galaxy}/scene.npz",
         source_truth="results/simulated/galaxies/{galaxy}/source_truth.fits",

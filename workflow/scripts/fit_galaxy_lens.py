@@ -1,8 +1,9 @@
 """Fit a galaxy lens to an image of its arcs (Curti et al. 2020, Sect. 3.2.1)."""
 
 from klever.errors import ConfigError, InputError
+from klever.lensfit.cutout import read_cutout
 from klever.lensfit.galaxy_products import write_fit, write_maps, write_samples
-from klever.lensfit.galaxyfit import DEFAULTS, fit_galaxy, read_cutout
+from klever.lensfit.galaxyfit import DEFAULTS, fit_galaxy
 from klever.publish.figure_style import paper_style, save_figure
 from klever.publish.lens_fit_figure import draw_lens_fit
 

@@ -8,14 +8,16 @@ from klever.publish.galaxy_page import draw_page
 from klever.row_tables import read_table
 
 
-def draw_galaxy_page(source, metallicity, annuli, gradient, source_psf, properties, pdf, png, settings):
+def draw_galaxy_page(
+    source, metallicity, annuli, gradient, asymmetry, residuals, source_psf, properties, pdf, png, settings
+):
     """Draw the page of one galaxy (Curti et al. 2020, Fig. 7, B1-B10).
 
     Parameters
     ----------
-    source, metallicity : path-like
+    source, metallicity, residuals : path-like
         Source-plane MapSets.
-    annuli, gradient, source_psf, properties : path-like
+    annuli, gradient, asymmetry, source_psf, properties : path-like
         ECSV tables of the galaxy.
     pdf, png : path-like
         Outputs.
@@ -24,7 +26,10 @@ def draw_galaxy_page(source, metallicity, annuli, gradient, source_psf, properti
     """
     tables = [_nan_for_masked(read_table(path)) for path in (annuli, gradient, source_psf, properties)]
     with paper_style():
-        figure = draw_page(MapSet.read(source), MapSet.read(metallicity), *tables, settings)
+        maps = (MapSet.read(path) for path in (source, metallicity, residuals))
+        figure = draw_page(
+            next(maps), next(maps), *tables, settings, next(maps), _nan_for_masked(read_table(asymmetry))
+        )
         save_figure(figure, pdf, png, settings["figures"]["dpi"])
 
 

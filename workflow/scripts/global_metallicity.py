@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from klever.abundance_likelihood import LOWER, MEASURED, UPPER
 from klever.calibrations import calibrations_for, load_calibrations
-from klever.dust import color_excess, correct
-from klever.line_ratios import DIAGNOSTICS, log_ratio
-from klever.maps import Flag
-from klever.metallicity import candidate_sets, choose_diagnostics, grid_posterior, sample_posterior
-from klever.row_tables import Column, read_table, write_table
-
-_UNUSABLE = int(Flag.NO_DATA | Flag.NOT_FITTED | Flag.LOW_COVERAGE)
+from klever.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
+from klever.dust import color_excess
+from klever.flux_abundance import Reddening, dereddened_ratios
+from klever.galaxy_lines import detections, limits, read_galaxy_lines
+from klever.line_ratios import DIAGNOSTICS, RATIOS, combined_ratio
+from klever.metallicity import grid_posterior, sample_posterior
+from klever.row_tables import Column, write_table
 
 _CORRECTED = {True: ", extinction corrected", False: ""}
+_KIND = {UPPER: "upper", LOWER: "lower"}
+_TEXT = {name: f"log10 {item.numerator}/{item.denominator}{_CORRECTED[item.dereddened]}"
+         for name, item in RATIOS.items()} | {"O3N2": "R3 - N2"}  # fmt: skip
 
 COLUMNS = [
     Column("galaxy", str, "name in galaxies.tsv"),
@@ -19,12 +23,15 @@ COLUMNS = [
     Column("ebv", float, "E(B-V) of the gas from Halpha/Hbeta as measured; a negative one is used as zero", "mag"),
     Column("ebv_error", float, "1 sigma", "mag"),
     Column("ebv_negative", bool, "E(B-V) is negative as measured"),
+    Column("ebv_state", str, "ok | negative | no_halpha | no_hbeta"),
     *(
         column
-        for name, item in DIAGNOSTICS.items()
+        for name, text in _TEXT.items()
         for column in (
-            Column(name, float, f"log10 {item.numerator}/{item.denominator}{_CORRECTED[item.dereddened]}", "dex"),
+            Column(name, float, text, "dex"),
             Column(f"{name}_error", float, "1 sigma", "dex"),
+            Column(f"{name}_limit", float, f"where one line of {name} is not detected", "dex"),
+            Column(f"{name}_limit_kind", str, "upper | lower"),
         )
     ),
     Column("log_oh", float, "12+log(O/H), median of the posterior", "dex"),
@@ -32,6 +39,8 @@ COLUMNS = [
     Column("log_oh_error_plus", float, "84th percentile minus median", "dex"),
     Column("chi2", float, "smallest chi-square of Eq. 1"),
     Column("diagnostics", str, "used for log_oh"),
+    Column("limits_used", str, "those of them that are limits"),
+    Column("contaminated", str, "lines of the diagnostics on a bright sky line or with a residual larger than noise"),
     Column("single_diagnostic", bool, "log_oh rests on one diagnostic only"),
     Column("calibration", str, "calibration set"),
     Column("flags", int, "bits of klever.maps.Flag: 512 at the edge of the calibration, 1024 bimodal"),
@@ -48,7 +57,7 @@ def measure_global_metallicity(lines, calibrations, properties, settings):
     Parameters
     ----------
     lines : list of str
-        lines.ecsv of every band of the galaxy. Only lines with S/N of at least `global_snr` count.
+        lines.ecsv of every band of the galaxy. Lines below S/N `global_snr` enter as limits, where `limits` says so.
     calibrations : str
         resources/calibrations.json.
     properties : str
@@ -66,44 +75,55 @@ def measure_global_metallicity(lines, calibrations, properties, settings):
     metallicity, dust = settings["metallicity"], settings["dust"]
     known = load_calibrations(calibrations, metallicity["calibration"])
     candidates = candidate_sets(metallicity["diagnostics"], known)
-    fluxes = read_fluxes([lines] if isinstance(lines, str) else lines, metallicity["global_snr"])
+    found = read_galaxy_lines([lines] if isinstance(lines, str) else lines)
     row = {"galaxy": settings["galaxy"], "z": settings["z"], "calibration": metallicity["calibration"]}
-    ratios, reddening = measure_ratios(fluxes, **dust)
-    row |= reddening
-    for name, (value, error) in ratios.items():
-        row |= {name: value, f"{name}_error": error}
-    usable = [name for name, (value, _) in ratios.items() if np.isfinite(value)]
+    ratios, reddening = measure_ratios(found, metallicity["global_snr"], **dust)
+    row |= reddening | _ratio_columns(ratios)
+    needed = {line for item in DIAGNOSTICS.values() for line in item.lines}
+    spoilt = {line for line in needed & found.keys() if found[line].contaminated}
+    row["contaminated"] = ",".join(sorted(spoilt))
+    usable = [name for name in DIAGNOSTICS if name in ratios and ratios[name][2] == MEASURED]
+    if "S2" in usable:
+        candidates = prefer_clean(candidates, spoilt)
     chosen = choose_diagnostics(candidates, usable)
     row["state"] = "excluded" if not settings.get("include", True) else "ok" if chosen else "not_detected"
     if row["state"] == "ok":
+        if metallicity["limits"] != "none":
+            chosen = with_limits(candidates, chosen, ratios)
         row |= _abundance({name: ratios[name] for name in chosen}, known, metallicity)
     sources = {name: known[name].source for name in chosen}
     meta = {"galaxy": settings["galaxy"], "calibration_source": sources, "dispersion": metallicity["dispersion"]}
     write_table(properties, [row], COLUMNS, meta)
 
 
-def read_fluxes(paths, minimum_snr):
-    """Return flux and error by line, of lines with S/N of at least `minimum_snr` (the better of two bands)."""
-    best = {}
-    for path in paths:
-        table = read_table(path, ["line", "flux", "flux_error", "snr"])
-        flags = np.ma.filled(table["flags"], _UNUSABLE) if "flags" in table.colnames else np.zeros(len(table), int)
-        columns = [np.ma.filled(np.ma.asarray(table[name], float), np.nan) for name in ("flux", "flux_error", "snr")]
-        for line, flux, error, snr, flag in zip(table["line"], *columns, flags, strict=True):
-            if snr >= max(minimum_snr, best.get(str(line), (0, 0, 0))[2]) and not flag & _UNUSABLE:
-                best[str(line)] = (float(flux), float(error), float(snr))
-    return {line: (flux, error) for line, (flux, error, _) in best.items()}
-
-
-def measure_ratios(fluxes, balmer_ratio=2.87, rv=3.1):
-    """Return ratio and error of every diagnostic, NaN where a line or the reddening it needs is missing, and E(B-V)."""
+def measure_ratios(lines, minimum_snr, balmer_ratio=2.87, rv=3.1):
+    """Return the ratios of a galaxy (value, error, kind; only those known) and its reddening (columns of the table)."""
+    fluxes, censored = detections(lines, minimum_snr), limits(lines, minimum_snr)
     absent = (np.nan, np.nan)
     ebv, ebv_error = color_excess(*fluxes.get("Halpha", absent), *fluxes.get("Hbeta", absent), balmer_ratio, rv)
-    ratios = {}
-    for name, item in DIAGNOSTICS.items():
-        ratio = log_ratio(*fluxes.get(item.numerator, absent), *fluxes.get(item.denominator, absent))
-        ratios[name] = correct(*ratio, *item.lines, ebv, ebv_error, rv) if item.dereddened else ratio
-    return ratios, {"ebv": ebv, "ebv_error": ebv_error, "ebv_negative": bool(ebv < 0)}
+    known = np.isfinite(ebv)
+    ratios, _ = dereddened_ratios(
+        fluxes, RATIOS, Reddening("global" if known else "none", ebv, ebv_error), balmer_ratio, rv, censored
+    )
+    ratios = {name: (float(value), float(error), int(kind)) for name, (value, error, kind) in ratios.items()
+              if np.isfinite(value)}  # fmt: skip
+    if "R3" in ratios and "N2" in ratios:
+        combined = combined_ratio(ratios["R3"], ratios["N2"])
+        if np.isfinite(combined[0]):
+            ratios["O3N2"] = combined
+    state = "no_halpha" if "Halpha" not in fluxes else "no_hbeta" if not known else "negative" if ebv < 0 else "ok"
+    row = {"ebv": ebv, "ebv_error": ebv_error, "ebv_negative": bool(ebv < 0), "ebv_state": state}
+    return ratios, row
+
+
+def _ratio_columns(ratios):
+    row = {}
+    for name, (value, error, kind) in ratios.items():
+        if kind == MEASURED:
+            row |= {name: value, f"{name}_error": error}
+        else:
+            row |= {f"{name}_limit": value, f"{name}_limit_kind": _KIND[kind]}
+    return row
 
 
 def _abundance(ratios, known, metallicity):
@@ -113,11 +133,12 @@ def _abundance(ratios, known, metallicity):
     grid = grid_posterior(*shared, metallicity["grid_step"], dispersion)
     chain = {key: metallicity[key] for key in ("seed", "walkers", "steps", "burn_in")}
     sampled = sample_posterior(*shared, dispersion, **chain)
+    censored = [name for name, ratio in ratios.items() if ratio[2] != MEASURED]
     return {
         "log_oh": sampled.median, "log_oh_error_minus": sampled.error_minus, "log_oh_error_plus": sampled.error_plus,
         "chi2": float(grid.chi2[0]), "flags": int(grid.flags[0]), "diagnostics": ",".join(ratios),
-        "single_diagnostic": len(ratios) == 1, "autocorrelation": sampled.autocorrelation,
-        "acceptance": sampled.acceptance, "converged": sampled.converged,
+        "limits_used": ",".join(censored), "single_diagnostic": len(ratios) == 1,
+        "autocorrelation": sampled.autocorrelation, "acceptance": sampled.acceptance, "converged": sampled.converged,
     }  # fmt: skip
 
 

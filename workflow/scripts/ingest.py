@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import yaml
+from astropy.io import fits
 
 from klever.cubes import skylines
 from klever.cubes.cube import DQ
@@ -61,6 +62,10 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
     _judge_noise(product)
     for name in ("galaxy", "band", "instrument", "z", "ra", "dec", "psf_fwhm"):
         product.meta[name] = settings[name]
+    measured = fits.getheader(raw).get("PSFFWHM") if settings.get("reduced") else None
+    if measured is not None:
+        logger.info("PSF of %.3f arcsec measured on stars, instead of the table's %.3f", measured, settings["psf_fwhm"])
+        product.meta["psf_fwhm"] = measured
     product.write(cube)
 
 

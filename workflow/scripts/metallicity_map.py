@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from klever.calibrations import calibrations_for, load_calibrations
+from klever.diagnostic_sets import candidate_sets, prefer_clean
 from klever.errors import InputError
-from klever.line_ratios import DIAGNOSTICS
+from klever.line_ratios import RATIOS
 from klever.maps import Flag, Map, MapSet
-from klever.metallicity import candidate_sets
 from klever.metallicity_maps import choose_set, log_oh_maps, map_state, ratio_maps, resolved_pixels
 from klever.row_tables import read_table
 
@@ -23,13 +23,13 @@ def map_metallicity(source, properties, calibrations, metallicity, settings, sou
     source : str
         source.fits, line maps with errors and flags.
     properties : str
-        properties.ecsv; its E(B-V) is used where there is no map of it.
+        properties.ecsv; its E(B-V) is used where there is no map of it, and its contaminated lines are avoided.
     calibrations : str
         resources/calibrations.json.
     metallicity : str
-        The MapSet to write: LOG_OH, LOG_OH_MINUS, LOG_OH_PLUS, each diagnostic, EBV, HALPHA. Its header has DIAGNOST,
-        CALIBRAT, EBVMODE (``map``, ``global``, ``none``), NPIXELS, and STATE: ``ok``, ``not_detected`` (fewer than
-        `minimum_pixels`), ``excluded``, ``outside_lens_model``; a state other than ok goes with an empty LOG_OH.
+        The MapSet to write: those of `klever.metallicity_maps.log_oh_maps`, each ratio, EBV, HALPHA. Its header has
+        DIAGNOST, CALIBRAT, EBVMODE (``map``, ``global``, ``none``), NPIXELS, and STATE: ``ok``, ``not_detected`` (fewer
+        than `minimum_pixels`), ``excluded``, ``outside_lens_model``; a state other than ok goes with an empty LOG_OH.
     settings : dict
         ``galaxy``, ``z``, the sections ``metallicity`` and ``dust`` of the configuration, ``include`` (default True).
     source_psf : str, optional
@@ -59,20 +59,30 @@ def map_metallicity(source, properties, calibrations, metallicity, settings, sou
     found = ratio_maps(measured, shape, section["map_snr"], global_ebv, **settings["dust"])
     chosen, count = (), 0
     if state == "ok":
+        candidates = prefer_clean(candidates, _contaminated(properties))
         chosen, count = choose_set(candidates, found.ratios, section["minimum_pixels"], _resolved(maps, source_psf))
         state = "ok" if chosen else "not_detected"
     used = calibrations_for(known, chosen, section["log_oh_range"])
     product = MapSet(header=maps.header.copy())
-    grid = (tuple(section["log_oh_range"]), section["grid_step"], section["dispersion"])
-    product.maps.update(log_oh_maps(found.ratios, chosen, used, shape, *grid))
-    for name in DIAGNOSTICS:
+    product.maps.update(log_oh_maps(found, chosen, used, shape, section, settings["dust"]))
+    count = int(np.isfinite(product["LOG_OH"].value).sum())
+    for name in RATIOS:
         product[name] = Map(*found.ratios[name], _detected(found.ratios[name][0]), "dex")
-    product["EBV"] = Map(found.ebv, found.ebv_error, _detected(found.ebv), "mag")
+    negative = np.where(found.ebv < 0, int(Flag.NEGATIVE_EBV), 0).astype(np.uint16)
+    product["EBV"] = Map(found.ebv, found.ebv_error, _detected(found.ebv) | negative, "mag")
     product["HALPHA"] = maps["HALPHA"] if "HALPHA" in maps else _blank(shape, "erg s-1 cm-2 arcsec-2")
     _pass_on_flags(product, maps)
-    _describe(product.header, settings, state, chosen, count, found.mode, ebv_used)
+    _describe(product.header, settings, state, chosen, count, found.reddening.mode, ebv_used)
     Path(metallicity).parent.mkdir(parents=True, exist_ok=True)
     product.write(metallicity)
+
+
+def _contaminated(properties):
+    """Return the lines that sky residuals spoil in the integrated spectrum, hence in all pixels at that wavelength."""
+    table = read_table(properties, ["ebv"])
+    if "contaminated" not in table.colnames or np.ma.is_masked(table["contaminated"][0]):
+        return set()
+    return set(str(table["contaminated"][0]).split(","))
 
 
 def _resolved(maps, source_psf):
@@ -115,7 +125,7 @@ def _describe(header, settings, state, chosen, count, mode, ebv_used):
     header["DISPERS"] = (section["dispersion"], "intrinsic dispersion in Eq. 1")
     header["NPIXELS"] = (count, "pixels with LOG_OH")
     header["SINGLE"] = (len(chosen) == 1, "LOG_OH rests on one diagnostic only")
-    header["EBVMODE"] = (mode, "E(B-V) that corrects O3O2: map global none")
+    header["EBVMODE"] = (mode, "E(B-V) in O3O2 R2 S3S2: map global none")
     if mode == "global":
         header["EBVGLOB"] = (ebv_used[0], "[mag] E(B-V) as measured, used as 0 if < 0")
         header["EBVGERR"] = (ebv_used[1], "[mag] its error")

@@ -1,5 +1,6 @@
 """How well the truth of the simulated galaxies is recovered: a row per measurement, and a summary."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ COLUMNS = [
     Column("galaxy", str, "name in galaxies.tsv"),
     Column("band", str, "band of a line; masked for quantities of the whole galaxy"),
     Column("region", str, "all, or a region of gradient.regions"),
-    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | log_oh | slope_elliptical | slope_circular"),
+    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | sfr | ebv | log_mstar | log_oh | "
+           "slope_elliptical | slope_circular | slope_intrinsic_elliptical | slope_intrinsic_circular"),
     Column("line", str, "emission line, or sum of lines"),
     Column("truth", float, "of the simulation, in `unit`"),
     Column("measured", float, "by the workflow, in `unit`"),
@@ -27,7 +29,33 @@ COLUMNS = [
     Column("unit", str, "of truth, measured and error; empty for pure numbers"),
     Column("state", str, "detected | not_detected | at_bound; resolved class of a gradient; state of the product"),
     Column("used", bool, "enters the summary"),
-]
+    Column("resolution", float, "of a gradient: half-light radius of the galaxy over the HWHM of its maps' PSF"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of a whole galaxy, and its truth.
+
+    Parameters
+    ----------
+    name : str
+        In `klever.publish.recovery.QUANTITIES`; the column of the product.
+    errors : tuple of str
+        Columns of the 1 sigma error, or of its lower and upper side.
+    truth : str
+        Column of truth.ecsv.
+    """
+
+    name: str
+    errors: tuple
+    truth: str
+
+
+MAGNIFICATION = [Quantity("mu_halpha", ("mu_halpha_error",), "mu_halpha")]
+METALLICITY = [Quantity("log_oh", ("log_oh_error_minus", "log_oh_error_plus"), "log_oh")]
+STAR_FORMATION = [Quantity("sfr", ("sfr_error",), "sfr"), Quantity("ebv", ("ebv_error",), "ebv")]
+STELLAR_MASS = [Quantity("log_mstar", ("log_mstar_error_minus", "log_mstar_error_plus"), "log_mstar")]
 
 SUMMARY_COLUMNS = [
     Column("sample", str, "all | resolved: galaxies with a resolved gradient (of the gradients, the resolved ones)"),
@@ -45,8 +73,9 @@ SUMMARY_COLUMNS = [
 
 
 def measure_recovery(
-    truths, cube_truths, lines, magnifications, properties, gradients, instruments, recovery, summary, settings
-):
+    truths, cube_truths, lines, magnifications, properties, gradients, instruments, recovery, summary, settings,
+    star_formation=(), stellar_masses=(),
+):  # fmt: skip
     """Compare what the workflow measured on simulated galaxies with what was put in.
 
     Parameters
@@ -63,6 +92,8 @@ def measure_recovery(
         Tables to write.
     settings : dict
         Not used but for provenance.
+    star_formation, stellar_masses : list of path-like, optional
+        star_formation.ecsv and stellar_mass.ecsv of each galaxy.
 
     Raises
     ------
@@ -82,13 +113,16 @@ def measure_recovery(
         if key not in maps:
             raise InputError(f"{path} has no truth of galaxy {key[0]}, band {key[1]}; run rule simulate_cube for it.")
         rows += _line_rows(*key, table, MapSet.read(maps[key]), bands)
-    for path in magnifications:
-        rows += [_magnification_row(row, _truth(known, path, row)) for row in read_table(path, ["galaxy", "mu_halpha"])]
-    for path in properties:
-        rows += [_metallicity_row(row, _truth(known, path, row)) for row in read_table(path, ["galaxy", "log_oh"])]
+    for quantities, paths in (
+        (MAGNIFICATION, magnifications), (STAR_FORMATION, star_formation), (STELLAR_MASS, stellar_masses),
+        (METALLICITY, properties),
+    ):  # fmt: skip
+        for path in paths:
+            rows += _galaxy_rows(path, quantities, known)
     for path in gradients:
         for row in read_table(path, ["galaxy", "region", "aperture", "slope", "slope_error", "resolved", "state"]):
-            rows.append(_slope_row(row, _truth(known, path, row, str(row["region"]))))
+            if str(row["aperture"]) != "deprojected":  # the truth is linear in projected radius
+                rows += _slope_rows(row, _truth(known, path, row, str(row["region"])))
     result = summarise(rows)
     meta = {"data": "simulated data"}
     write_table(recovery, rows, COLUMNS, meta | {"description": "Measurement against truth of every simulated galaxy"})
@@ -148,24 +182,40 @@ def _line_rows(galaxy, band, table, truth, bands):
     return rows
 
 
-def _magnification_row(row, truth):
-    values = _number(truth, "mu_halpha"), _number(row, "mu_halpha"), _number(row, "mu_halpha_error")
-    state = str(row["state"])
-    return recovery_row(str(row["galaxy"]), "mu_halpha", *values, state, state == "ok", region="all")
+def _galaxy_rows(path, quantities, known):
+    """Rows of the numbers of a whole galaxy in one product."""
+    rows = []
+    for row in read_table(path, ["galaxy", *(item.name for item in quantities)]):
+        if "region" in row.colnames and str(row["region"]) != "all":
+            continue
+        truth, state = _truth(known, path, row), str(row["state"])
+        for item in quantities:
+            errors = tuple(_number(row, name) for name in item.errors)
+            values = _number(truth, item.truth), _number(row, item.name), errors if len(errors) > 1 else errors[0]
+            used = state == "ok" and _dust_corrected(row, item.name)
+            rows.append(recovery_row(str(row["galaxy"]), item.name, *values, state, used, region="all"))
+    return rows
 
 
-def _metallicity_row(row, truth):
-    errors = _number(row, "log_oh_error_minus"), _number(row, "log_oh_error_plus")
-    state = str(row["state"])
-    values = _number(truth, "log_oh"), _number(row, "log_oh"), errors
-    return recovery_row(str(row["galaxy"]), "log_oh", *values, state, state == "ok", region="all")
+def _dust_corrected(row, quantity):
+    """Whether a star-formation rate is corrected by a Balmer decrement; one that is not is a lower limit."""
+    return (
+        quantity != "sfr" or "dust_correction" not in row.colnames or str(row["dust_correction"]).startswith("balmer")
+    )
 
 
-def _slope_row(row, truth):
-    values = _number(truth, "slope_projected"), _number(row, "slope"), _number(row, "slope_error")
+def _slope_rows(row, truth):
+    """Compare the gradient as measured, and that without the PSF."""
     state = str(row["resolved"]) if str(row["state"]) == "ok" else str(row["state"])
-    return recovery_row(str(row["galaxy"]), f"slope_{row['aperture']}", *values, state,
-                        state in {"resolved", "marginal"}, region=str(row["region"]))  # fmt: skip
+    used = state in {"resolved", "marginal"}
+    resolution = _number(row, "r_e_kpc") / _number(row, "beam_hwhm_kpc")
+    rows = []
+    for name in ("slope", "slope_intrinsic"):
+        values = _number(truth, "slope_projected"), _number(row, name), _number(row, f"{name}_error")
+        where = {"region": str(row["region"])}
+        made = recovery_row(str(row["galaxy"]), f"{name}_{row['aperture']}", *values, state, used, **where)
+        rows.append(made | {"resolution": resolution})
+    return rows
 
 
 if __name__ == "__main__":

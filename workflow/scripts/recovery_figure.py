@@ -2,17 +2,18 @@
 
 from klever.publish.figure_style import paper_style, save_figure
 from klever.publish.recovery_figure import draw_recovery_figure
+from klever.publish.slope_bias_figure import draw_slope_bias_figure
 from klever.row_tables import read_table
 
 
-def draw_recovery(recovery, summary, pdf, png, settings):
-    """Draw measurement against truth, and the pulls, of the simulated galaxies.
+def draw_recovery(recovery, summary, pdf, png, bias_pdf, bias_png, settings):
+    """Draw measurement against truth, the pulls, and the bias of gradients, of the simulated galaxies.
 
     Parameters
     ----------
     recovery, summary : path-like
         Tables of rule recovery.
-    pdf, png : path-like
+    pdf, png, bias_pdf, bias_png : path-like
         Outputs; the same tables give the same bytes.
     settings : dict
         ``figures`` with ``dpi``.
@@ -22,10 +23,11 @@ def draw_recovery(recovery, summary, pdf, png, settings):
     InputError
         A table cannot be read.
     """
-    rows = read_table(recovery, ["quantity", "line", "truth", "measured", "error", "pull", "used"])
+    rows = read_table(recovery, ["quantity", "line", "truth", "measured", "error", "pull", "used", "resolution"])
     medians = read_table(summary, ["sample", "quantity", "line", "n", "median_abs_pull"])
     with paper_style():
         save_figure(draw_recovery_figure(rows, medians), pdf, png, settings["figures"]["dpi"])
+        save_figure(draw_slope_bias_figure(rows), bias_pdf, bias_png, settings["figures"]["dpi"])
 
 
 if __name__ == "__main__":

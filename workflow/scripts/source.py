@@ -5,15 +5,18 @@ import logging
 import numpy as np
 
 from klever.bandmaps import choose_bands, read_bands, transform, valid_pixels
+from klever.correlated_errors import CorrelatedErrors
 from klever.cosmology import kpc_per_arcsec
-from klever.errors import InputError
-from klever.grids import Grid
+from klever.delensing import delens
+from klever.errors import ConfigError, InputError
+from klever.grids import Grid, offsets_to_sky
 from klever.magnification import flux_ratio
 from klever.maps import Flag, Map, MapSet
 from klever.operators import apply, load_operators, save_operators
-from klever.row_tables import Column, write_table
-from klever.source_psf import Ellipse, image_psf_fwhm, jacobian_ellipse, traced_ellipse
-from klever.sourceplane import averaging_operator, multiplicity, reference_pixel, source_grid, trace
+from klever.source_images import find_images
+from klever.source_psf import Ellipse, image_psf_fwhm, jacobian_ellipse, psf_map, traced_ellipse
+from klever.source_tables import write_images, write_psf, write_psf_map
+from klever.sourceplane import Reference, multiplicity, reference_pixel
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +26,9 @@ REFERENCE_LINES = ["HALPHA", "OIII5007", "OII", "HBETA", "SIII9531"]
 MAGNIFICATION_LINES = ["HALPHA", "OIII5007"]
 
 
-def reconstruct_source(aligned, operators, linemaps, lens, source, source_operator, source_psf, settings):
+def reconstruct_source(
+    aligned, operators, linemaps, lens, source, source_operator, source_psf, source_psf_map, source_images, settings
+):
     """De-lens every map of a galaxy, with errors, and measure the shape of the PSF there.
 
     Parameters
@@ -36,56 +41,104 @@ def reconstruct_source(aligned, operators, linemaps, lens, source, source_operat
         Product of the lens step.
     source : path
         Output MapSet: every line (surface brightness), VELOCITY_*, DISPERSION_* (flux-weighted means),
-        CONTINUUM_<BAND>, the HST image, MULTIPLICITY (images of a source pixel), COVERAGE (image pixels in it).
+        CONTINUUM_<BAND>, the HST image, MULTIPLICITY (images of a source pixel), COVERAGE (image pixels in it); with
+        ``images: separate`` also <LINE>_IMAGE<n> of the brightest lines for each image of the galaxy.
         Header: PIXSCALE, KPC_ARC, XC, YC (0-based pixel of the mapped catalogue position), XREF, YREF (of the mapped
         reference, the centre of the grid), IMGX, IMGY (reference pixel of the aligned grid), REFMAP (where it is from),
+        METHOD, NIMAGES, IMAGES ('joint' or the number of the image that the maps are made of),
         FLUXLINE, FLUX_IMG, FLUX_SRC with errors E_IMG, E_SRC and covariance C_IMGSRC (significant pixels, for the
         magnification), STATE: 'ok', 'unlensed', 'in_front_of_lens', 'outside_lens_model', 'no_line_in_band'.
     source_operator : path
-        Output ``.npz``: W (aligned grid to source grid) and M_<band> (spaxels to source grid).
-    source_psf : path
-        Output table, one row: fwhm_major, fwhm_minor, position_angle, the same in kpc and from the Jacobian; state.
+        Output ``.npz``: W (aligned grid to source grid), M_<band> (spaxels to source grid) and the array `images`, the
+        number of the image each aligned pixel belongs to (0: none).
+    source_psf, source_psf_map, source_images : path
+        Output tables, see `klever.source_tables`: the PSF at the galaxy's centre and over the field; the images of the
+        galaxy with their fluxes in both planes.
     settings : dict
-        galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale,
-        subpixels, halpha_snr, psf_includes_smoothing), lines (smoothing_fwhm).
+        galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale, subpixels, method,
+        images, image, halpha_snr, psf_includes_smoothing), lines (smoothing_fwhm).
     """
-    origin = (settings["ra"], settings["dec"])
+    origin, options = (settings["ra"], settings["dec"]), settings["source"]
     bands = read_bands(linemaps, settings["bands"], origin)
-    image, model = MapSet.read(aligned), MapSet.read(lens)
+    maps, model = MapSet.read(aligned), MapSet.read(lens)
     resampling, _ = load_operators(operators)
     alpha = model["ALPHA_X"].value, model["ALPHA_Y"].value
-    image_grid = Grid(image.header, alpha[0].shape, origin, name=str(aligned))
-    _check(bands, resampling, image_grid, operators)
-    west, north = image_grid.pixel_offsets()
+    field = Grid(maps.header, alpha[0].shape, origin, name=str(aligned))
+    _check(bands, resampling, field, operators)
+    offsets = field.pixel_offsets()
 
     usable = np.isfinite(alpha[0]) & np.isfinite(alpha[1])
-    catalogue = [float(v[0]) for v in image_grid.pixels(np.zeros(1), np.zeros(1))]
-    reference = reference_pixel(image, REFERENCE_LINES, usable, catalogue)
+    catalogue = [float(v[0]) for v in field.pixels(np.zeros(1), np.zeros(1))]
+    reference = reference_pixel(maps, REFERENCE_LINES, usable, catalogue)
     at = reference.y, reference.x
-    centre = [float(np.nan_to_num(p[at] - a[at])) for p, a in zip((west, north), alpha, strict=True)]
-    x, y, pixel = trace(*alpha, west, north, int(settings["source"]["subpixels"]))
-    grid = source_grid(x, y, centre, float(settings["source"]["pixel_scale"]))
-    averaging, landed = averaging_operator(x, y, pixel, usable.size, grid)
-    images = multiplicity(averaging, usable.shape[1])
-    composite = {band.name: (averaging @ resampling[band.name]).tocsr() for band in bands}
+    centre = [float(np.nan_to_num(p[at] - a[at])) for p, a in zip(offsets, alpha, strict=True)]
+    images = find_images(alpha, offsets, at[::-1], *_line_that_marks(maps, options["halpha_snr"]))
+    chosen = _chosen_image(images, options)
+    if chosen is not None:
+        reference = Reference(chosen.x, chosen.y, reference.name)
+    plane = delens(alpha, offsets, centre, options, None if chosen is None else chosen.pixels)
 
-    header = _header(settings, image, model, grid, reference, usable, alpha, catalogue)
+    composite = {band.name: (plane.operator @ resampling[band.name]).tocsr() for band in bands}
+    multiple = multiplicity(plane.operator, usable.shape[1])
+    header = _header(settings, maps, model, plane.grid, reference, usable, alpha, catalogue)
+    header["METHOD"] = (options["method"], "how image pixels are averaged")
+    header["NIMAGES"] = (len(images), "images of the galaxy in the field")
+    header["IMAGES"] = ("joint" if chosen is None else str(chosen.number), "images that the maps are made of")
     product = MapSet(header)
-    _reconstruct(product, bands, composite, averaging, landed, image, grid.shape)
-    empty = Flag.HOLE if usable.any() else Flag.OUTSIDE_LENS
-    _mark_holes(product, landed.reshape(grid.shape) == 0, empty)
-    hole = np.where(landed == 0, int(empty), 0).astype(np.uint16).reshape(grid.shape)
-    per_pixel = int(settings["source"]["subpixels"]) ** 2
-    product["MULTIPLICITY"] = Map(images.reshape(grid.shape).astype(float), None, hole)
-    product["COVERAGE"] = Map(landed.reshape(grid.shape) / per_pixel, None, hole)
+    _reconstruct(product, bands, composite, plane, maps)
+    fluxes = _FluxRatios(header["STATE"], bands, maps, resampling, (field.pixel_area, plane.grid.scale**2), options)
+    line, ratio = fluxes.measure(plane, multiple, None if chosen is None else chosen.pixels)
+    _write_ratio(header, line, ratio)
+    rows = []
+    for item in images:
+        own_line, one = line, ratio
+        if len(images) > 1:
+            alone = delens(alpha, offsets, centre, options, item.pixels, plane.grid)
+            own_line, one = fluxes.measure(alone, multiplicity(alone.operator, usable.shape[1]), item.pixels)
+            if chosen is not None:
+                _reconstruct_image(product, item.number, bands, alone, resampling)
+        rows.append(_image_row(item, field, model, own_line, one))
+    _mark_holes(product, plane, multiple, Flag.HOLE if usable.any() else Flag.OUTSIDE_LENS)
 
-    areas = image_grid.pixel_area, grid.scale**2
-    _fluxes(header, bands, image, resampling, averaging, areas, settings["source"]["halpha_snr"], landed, images)
-    ellipses = _psf(settings, header["STATE"], averaging, (west, north), grid, alpha, reference, image_grid.pixel_scale)
+    fwhm, kpc = _image_fwhm(settings), header["KPC_ARC"]
+    traced = jacobian = Ellipse()
+    points = []
+    if header["STATE"] != "outside_lens_model":
+        jacobian = jacobian_ellipse(*alpha, reference.x, reference.y, field.pixel_scale, fwhm)
+        position = [offset[reference.y, reference.x] for offset in offsets]
+        traced = traced_ellipse(plane.operator, offsets, plane.grid.offsets(), position, fwhm, jacobian)
+        points = psf_map(plane.operator, alpha, offsets, plane.grid.offsets(), field.pixel_scale, fwhm)
 
     product.write(source)
-    save_operators(source_operator, {"W": averaging, **{f"M_{name}": matrix for name, matrix in composite.items()}})
-    _write_psf(source_psf, settings, header, *ellipses)
+    labels = sum((item.number * item.pixels.astype(np.int16) for item in images), np.zeros(usable.shape, np.int16))
+    operators_out = {"W": plane.operator, **{f"M_{name}": matrix for name, matrix in composite.items()}}
+    save_operators(source_operator, operators_out, images=labels)
+    write_psf(source_psf, settings["galaxy"], header["STATE"], traced, jacobian, fwhm, kpc)
+    write_psf_map(source_psf_map, settings["galaxy"], points, plane.grid, kpc)
+    write_images(source_images, settings["galaxy"], rows, None if chosen is None else chosen.number)
+
+
+def _line_that_marks(maps, snr):
+    """Return flux and significant pixels of the first line that has an aligned map, or nothing."""
+    for name in MAGNIFICATION_LINES:
+        if name in maps and maps[name].error is not None:
+            product = maps[name]
+            flux = np.where(valid_pixels(product), product.value, 0.0)
+            return flux, flux > snr * np.where(product.error > 0, product.error, np.inf)
+    return ()
+
+
+def _chosen_image(images, options):
+    """Return the image that the maps are made of; None if they are made of all together."""
+    if options["images"] == "joint" or not images:
+        return None
+    if not 1 <= options["image"] <= len(images):
+        found = "one image" if len(images) == 1 else f"{len(images)} images"
+        raise ConfigError(
+            f"source.image: {options['image']}, but the lens makes {found} of the galaxy in the field of its cubes; "
+            "source_images.ecsv of a run with images: joint lists them."
+        )
+    return images[options["image"] - 1]
 
 
 def _check(bands, resampling, grid, path):
@@ -95,37 +148,52 @@ def _check(bands, resampling, grid, path):
             raise InputError(f"{path} does not fit the line maps of band {band.name}; run the align step again.")
 
 
-def _reconstruct(product, bands, composite, averaging, landed, image, shape):
-    flux_names = set()
+def _reconstruct(product, bands, composite, plane, image):
+    shape = plane.grid.shape
+    errors = {band.name: CorrelatedErrors(composite[band.name], band.correlation) for band in bands}
     for name, band in choose_bands(bands).items():
-        options = {}
         if name in band.names("flux"):
             options = {"factor": 1.0 / band.grid.pixel_area, "unit": image[name].unit if name in image else None}
-            flux_names.add(name)
         else:
-            group = name.split("_")[-1]
-            weight = GROUP_LINES.get(group, "")
+            options = {}
+            weight = GROUP_LINES.get(name.split("_")[-1], "")
             if weight in band.maps:
                 line = band.maps[weight]
                 options["weight"] = np.where(valid_pixels(line), line.value, 0.0)
-        product[name] = transform(composite[band.name], band.maps[name], band.correlation, shape, **options)
+        product[name] = transform(composite[band.name], band.maps[name], errors[band.name], shape, **options)
     for band in bands:
         if "CONTINUUM" in band.maps:
             name = f"CONTINUUM_{band.name}"
             product[name] = transform(
-                composite[band.name], band.maps["CONTINUUM"], band.correlation, shape,
+                composite[band.name], band.maps["CONTINUUM"], errors[band.name], shape,
                 factor=1.0 / band.grid.pixel_area, unit=image[name].unit if name in image else None,
             )  # fmt: skip
     for name in image.names():  # the HST image, which is on no spaxels
         if name not in product and not name.startswith("CONTINUUM_"):
-            value, _ = apply(averaging, image[name].value, valid_pixels(image[name]))
+            value, _ = apply(plane.operator, image[name].value, valid_pixels(image[name]))
             flags = np.where(np.isfinite(value), 0, int(Flag.NO_DATA)).astype(np.uint16)
             product[name] = Map(value.reshape(shape), None, flags.reshape(shape), image[name].unit)
 
 
-def _mark_holes(product, hole, flag):
+def _reconstruct_image(product, number, bands, plane, resampling):
+    """Add the brightest lines as one image of the galaxy alone shows them."""
+    for name, band in choose_bands(bands).items():
+        if name in REFERENCE_LINES:
+            operator = (plane.operator @ resampling[band.name]).tocsr()
+            product[f"{name}_IMAGE{number}"] = transform(
+                operator, band.maps[name], band.correlation, plane.grid.shape, factor=1.0 / band.grid.pixel_area,
+                unit=product[name].unit, empty=Flag.HOLE,
+            )  # fmt: skip
+
+
+def _mark_holes(product, plane, multiple, flag):
+    hole = (plane.coverage == 0).reshape(plane.grid.shape)
     for name in product.names():
-        product[name].flags[hole] = int(flag)
+        if "_IMAGE" not in name:
+            product[name].flags[hole] = int(flag)
+    flags = np.where(hole, int(flag), 0).astype(np.uint16)
+    product["MULTIPLICITY"] = Map(multiple.reshape(hole.shape).astype(float), None, flags)
+    product["COVERAGE"] = Map(plane.coverage.reshape(hole.shape), None, flags)
 
 
 def _header(settings, image, model, grid, reference, usable, alpha, catalogue):
@@ -154,74 +222,49 @@ def _header(settings, image, model, grid, reference, usable, alpha, catalogue):
     return header
 
 
-def _fluxes(header, bands, image, resampling, averaging, areas, snr, landed, images):
-    chosen = choose_bands(bands)
-    for line in MAGNIFICATION_LINES:
-        if line not in image or line not in chosen or header["STATE"] == "outside_lens_model":
-            continue
-        band, product = chosen[line], image[line]
-        value = np.where(valid_pixels(product), product.value, np.nan)
-        ratio = flux_ratio(
-            line, band, resampling[band.name], averaging, areas, (value, product.error, snr), landed, images
-        )
-        if ratio is None:
-            continue
-        header["FLUXLINE"] = (line, "line of the fluxes below")
-        header["FLUX_IMG"], header["E_IMG"] = (ratio.image, "erg s-1 cm-2, image plane"), ratio.image_error
-        header["FLUX_SRC"], header["E_SRC"] = (ratio.source, "the same in the source plane"), ratio.source_error
-        header["C_IMGSRC"] = (ratio.covariance, "covariance of both")
+class _FluxRatios:
+    """Fluxes of the line that measures the magnification, before and after the reconstruction."""
+
+    def __init__(self, state, bands, maps, resampling, areas, options):
+        self.chosen = choose_bands(bands) if state != "outside_lens_model" else {}
+        self.maps, self.resampling, self.areas, self.snr = maps, resampling, areas, options["halpha_snr"]
+
+    def measure(self, plane, multiple, pixels=None):
+        """Return the line and its FluxRatio in the given image pixels; ("none", None) if no line is significant."""
+        for line in MAGNIFICATION_LINES:
+            if line not in self.maps or line not in self.chosen:
+                continue
+            band, product = self.chosen[line], self.maps[line]
+            valid = valid_pixels(product) if pixels is None else valid_pixels(product) & pixels
+            aligned = np.where(valid, product.value, np.nan), product.error, self.snr
+            ratio = flux_ratio(
+                line, band, self.resampling[band.name], plane.operator, self.areas, aligned, plane.coverage, multiple
+            )
+            if ratio is not None:
+                return line, ratio
+        return "none", None
+
+
+def _write_ratio(header, line, ratio):
+    if ratio is None:
         return
+    header["FLUXLINE"] = (line, "line of the fluxes below")
+    header["FLUX_IMG"], header["E_IMG"] = (ratio.image, "erg s-1 cm-2, image plane"), ratio.image_error
+    header["FLUX_SRC"], header["E_SRC"] = (ratio.source, "the same in the source plane"), ratio.source_error
+    header["C_IMGSRC"] = (ratio.covariance, "covariance of both")
 
 
-def _psf(settings, state, averaging, image_offsets, grid, alpha, reference, scale):
-    if state == "outside_lens_model":
-        return Ellipse(), Ellipse()
-    fwhm = _image_fwhm(settings)
-    jacobian = jacobian_ellipse(*alpha, reference.x, reference.y, scale, fwhm)
-    position = [offset[reference.y, reference.x] for offset in image_offsets]
-    return traced_ellipse(averaging, image_offsets, grid.offsets(), position, fwhm, jacobian), jacobian
-
-
-PSF_COLUMNS = [
-    Column("galaxy", str, "name of the galaxy"),
-    Column("fwhm_major", float, "FWHM of the source-plane PSF along its major axis", "arcsec"),
-    Column("fwhm_minor", float, "FWHM of the source-plane PSF along its minor axis", "arcsec"),
-    Column("fwhm_major_kpc", float, "FWHM of the source-plane PSF along its major axis", "kpc"),
-    Column("fwhm_minor_kpc", float, "FWHM of the source-plane PSF along its minor axis", "kpc"),
-    Column("position_angle", float, "of the major axis, from north through east", "deg"),
-    Column("jacobian_fwhm_major", float, "the same from the Jacobian of the lens at the reference position", "arcsec"),
-    Column("jacobian_fwhm_minor", float, "the same from the Jacobian of the lens at the reference position", "arcsec"),
-    Column("jacobian_position_angle", float, "the same from the Jacobian", "deg"),
-    Column("image_fwhm", float, "FWHM in the image plane, traced to the source plane", "arcsec"),
-    Column(
-        "state",
-        str,
-        "ok (traced) | jacobian (too narrow for the pixels to be traced) | not_measured | outside_lens_model",
-    ),
-]
-
-
-def _write_psf(path, settings, header, traced, jacobian):
-    kpc = header["KPC_ARC"]
-    state = "ok" if np.isfinite(traced.fwhm_major) else "not_measured"
-    if state == "not_measured" and np.isfinite(jacobian.fwhm_major):
-        traced, state = jacobian, "jacobian"
-    if header["STATE"] == "outside_lens_model":
-        state = "outside_lens_model"
+def _image_row(item, field, model, line, ratio):
+    west, north = (float(v) for v in field.offsets(np.array(float(item.x)), np.array(float(item.y))))
+    ra, dec = (float(v) for v in offsets_to_sky(west, north, *field.origin))
     row = {
-        "galaxy": settings["galaxy"],
-        "fwhm_major": traced.fwhm_major,
-        "fwhm_minor": traced.fwhm_minor,
-        "fwhm_major_kpc": traced.fwhm_major * kpc,
-        "fwhm_minor_kpc": traced.fwhm_minor * kpc,
-        "position_angle": traced.position_angle,
-        "jacobian_fwhm_major": jacobian.fwhm_major,
-        "jacobian_fwhm_minor": jacobian.fwhm_minor,
-        "jacobian_position_angle": jacobian.position_angle,
-        "image_fwhm": _image_fwhm(settings),
-        "state": state,
-    }
-    write_table(path, [row], PSF_COLUMNS, {"galaxy": settings["galaxy"]})
+        "image": item.number, "parity": item.parity, "whole": item.whole, "ra": ra, "dec": dec, "image_x": item.x,
+        "image_y": item.y, "mu": float(model["MU"].value[item.y, item.x]), "line": line,
+    }  # fmt: skip
+    if ratio is not None:
+        row |= {"flux": ratio.image, "flux_error": ratio.image_error}
+        row |= {"source_flux": ratio.source, "source_flux_error": ratio.source_error}
+    return row
 
 
 def _image_fwhm(settings):

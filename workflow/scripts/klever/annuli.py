@@ -1,10 +1,10 @@
 """Profiles of the oxygen abundance in annuli of the shape of the source-plane PSF (Curti et al. 2020, Sect. 4.2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Annulus", "Ellipse", "circle_overlap", "extract_annuli", "find_centre", "nearest_region"]
+__all__ = ["Annulus", "Ellipse", "circle_overlap", "extract_annuli"]
 
 # Area of a Gaussian beam of unit FWHM along both axes, integral of the profile over its peak.
 _BEAM_AREA = np.pi / (4 * np.log(2))
@@ -74,7 +74,8 @@ class Annulus:
     `log_oh` is the mean of the pixels weighted with the fraction of each inside the annulus, `scatter` their weighted
     standard deviation, `weight` the summed fractions and `coverage` that sum over the annulus's area; `radius` is the
     mean equivalent radius of the pixels with the same weights, so that a linear profile stays linear.  `error` is
-    described in `extract_annuli`.
+    described in `extract_annuli`.  `pixels` are the flat indices of the pixels that contribute, `fractions` the
+    fraction of each inside the annulus.
     """
 
     radius: float
@@ -86,6 +87,8 @@ class Annulus:
     weight: float
     n_pixels: int
     coverage: float
+    pixels: np.ndarray = field(default=None, repr=False, compare=False)
+    fractions: np.ndarray = field(default=None, repr=False, compare=False)
 
 
 def circle_overlap(x, y, radius):
@@ -152,7 +155,7 @@ def extract_annuli(log_oh, error, ellipse, step, beam_fwhm, minimum_coverage, se
     if select is not None:
         usable &= select
     y, x = np.nonzero(usable)
-    value, sigma = log_oh[usable], error[usable]
+    value, sigma, flat = log_oh[usable], error[usable], np.flatnonzero(usable)
     found = []
     if not value.size:
         return found
@@ -169,67 +172,13 @@ def extract_annuli(log_oh, error, ellipse, step, beam_fwhm, minimum_coverage, se
         weight = fraction.sum()
         coverage = weight / (np.pi * (outer**2 - inner**2))
         if weight > 0 and coverage >= minimum_coverage:
-            found.append(_average(value, sigma, distance, fraction, (inner, outer), coverage, beam_fwhm))
+            annulus = _average(value, sigma, distance, fraction, (inner, outer), coverage, beam_fwhm)
+            part = fraction > 0
+            annulus.pixels, annulus.fractions = flat[part], fraction[part]
+            found.append(annulus)
         elif found:
             break
     return found
-
-
-def find_centre(maps, measured, smoothing, minimum_snr):
-    """Return the centre of the apertures: the peak of the first map with one (Sect. 4.2).
-
-    A map is smoothed a little, and its highest pixel within the measured region is the peak if it is not merely the
-    flank of something outside the region (no neighbour is brighter) and its S/N suffices. It is refined to the
-    centroid in a Gaussian window around it, if that is within a pixel.
-
-    Parameters
-    ----------
-    maps : list of tuple (name, value, error)
-        In order of preference; value and error are arrays of shape (ny, nx), NaN where unusable, or None.
-    measured : ndarray of bool, shape (ny, nx)
-        Where the abundance is measured (in this region).
-    smoothing : float
-        FWHM of the circular Gaussian, pixels; 0 for none.
-    minimum_snr : float
-        Of the smoothed peak, its error taken as the mean error under the kernel, as if neighbours were fully
-        correlated (source-plane pixels are much smaller than the PSF).
-
-    Returns
-    -------
-    name, x, y : tuple, or None
-        0-based pixels. None if no map has a peak.
-    """
-    for name, value, error in maps:
-        if value is None or not np.any(np.isfinite(value) & measured):
-            continue
-        smooth = _smooth(value, smoothing)
-        candidates = np.where(measured & np.isfinite(smooth), smooth, -np.inf)
-        row, column = np.unravel_index(np.argmax(candidates), candidates.shape)
-        peak = smooth[row, column]
-        around = smooth[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-        noise = _smooth(error, smoothing)[row, column] if error is not None else _scatter(smooth)
-        if not peak > 0 or np.nanmax(around) > peak or not peak >= minimum_snr * noise:
-            continue
-        return name, *_centroid(smooth, row, column, 2 * smoothing)
-    return None
-
-
-def nearest_region(shape, seeds):
-    """Return the index of the seed nearest to each pixel.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (ny, nx).
-    seeds : list of tuple of float
-        (x, y), 0-based pixels.
-
-    Returns
-    -------
-    ndarray of int, shape (ny, nx)
-    """
-    y, x = np.indices(shape)
-    return np.argmin([(x - seed_x) ** 2 + (y - seed_y) ** 2 for seed_x, seed_y in seeds], axis=0)
 
 
 def _average(value, sigma, distance, fraction, bounds, coverage, beam_fwhm):
@@ -247,52 +196,3 @@ def _average(value, sigma, distance, fraction, bounds, coverage, beam_fwhm):
 
 def _angle(x1, y1, x2, y2):
     return np.arctan2(x1 * y2 - y1 * x2, x1 * x2 + y1 * y2)
-
-
-def _smooth(image, fwhm):
-    """Convolve with a Gaussian, over the finite pixels only; NaN stays NaN."""
-    if fwhm <= 0:
-        return image
-    sigma = fwhm / np.sqrt(8 * np.log(2))
-    half = max(1, int(np.ceil(3 * sigma)))
-    kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
-    finite = np.isfinite(image)
-    # scaled so that fluxes of 1e-20 and 1e20 pass alike
-    scale = np.max(np.abs(image[finite]), initial=0.0) or 1.0
-    total, weight = (_convolve(item, kernel) for item in (np.where(finite, image / scale, 0.0), finite.astype(float)))
-    return np.where(finite, scale * total / np.where(finite, weight, 1.0), np.nan)
-
-
-def _convolve(image, kernel):
-    for axis in (0, 1):
-        padding = [(0, 0), (0, 0)]
-        padding[axis] = (len(kernel) // 2,) * 2
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(image, padding), len(kernel), axis=axis)
-        image = windows @ kernel
-    return image
-
-
-def _scatter(image):
-    finite = image[np.isfinite(image)]
-    return 1.4826 * np.median(np.abs(finite - np.median(finite)))
-
-
-def _centroid(image, row, column, fwhm):
-    """Refine a peak by the centroid in a Gaussian window that follows it (as XWIN, YWIN of SExtractor).
-
-    A window that stayed on the peak pixel would pull the centroid towards that pixel.
-    """
-    finite = np.isfinite(image)
-    y, x = np.nonzero(finite)
-    light = np.maximum(image[finite] / image[row, column], 0.0)
-    sigma = max(fwhm, 1.5) / np.sqrt(8 * np.log(2))
-    centre_x, centre_y = float(column), float(row)
-    for _ in range(50):
-        weight = light * np.exp(-0.5 * ((x - centre_x) ** 2 + (y - centre_y) ** 2) / sigma**2)
-        shift_x, shift_y = (2 * np.sum(weight * item) / weight.sum() for item in (x - centre_x, y - centre_y))
-        centre_x, centre_y = centre_x + shift_x, centre_y + shift_y
-        if abs(centre_x - column) > 1 or abs(centre_y - row) > 1:
-            return float(column), float(row)
-        if np.hypot(shift_x, shift_y) < 1e-4:
-            break
-    return centre_x, centre_y

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from klever.correlated_errors import CorrelatedErrors
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.maps import Flag, Map, MapSet
-from klever.operators import apply, dominant_column, noise_covariance, positive_acf, propagate, renormalised
+from klever.operators import apply, noise_covariance, positive_acf
 
 __all__ = ["UNUSABLE", "Band", "brightest_line", "choose_bands", "read_bands", "transform", "valid_pixels"]
 
@@ -157,8 +158,9 @@ def transform(operator, product, correlation, shape, *, factor=1.0, weight=None,
     operator : scipy.sparse.csr_matrix, shape (n_out, n_in)
         Rows that sum to 1 or are empty.
     product : Map
-    correlation : scipy.sparse.csr_matrix, shape (n_in, n_in)
-        Of the noise of the inputs.
+    correlation : scipy.sparse.csr_matrix, shape (n_in, n_in), or CorrelatedErrors
+        Of the noise of the inputs; what `klever.correlated_errors.CorrelatedErrors` made of it and of this operator, if
+        many maps pass through it.
     shape : pair of int
         Of the output map.
     factor : float
@@ -176,31 +178,33 @@ def transform(operator, product, correlation, shape, *, factor=1.0, weight=None,
         NaN where less than half of a row's weight is on valid inputs. Flags of a pixel are those of the input that
         counts most in it.
     """
+    errors = correlation
+    if not isinstance(errors, CorrelatedErrors):
+        errors = CorrelatedErrors(operator, correlation)
     valid = valid_pixels(product)
     if weight is not None:
         valid &= np.nan_to_num(weight) > 0
-    value, coverage = apply(operator, product.value * factor, valid)
+    value, _ = apply(operator, product.value * factor, valid, total=errors.total)
     used = valid.astype(float)
     if weight is not None and valid.any():
         used = np.where(valid, weight / np.max(weight[valid]), 0.0)
-    averaging = renormalised(operator, used)
-    if weight is not None:
-        total = averaging @ np.where(valid, product.value * factor, 0.0).ravel()
-        value = np.where(np.isfinite(value), total, np.nan)
     lost = ~np.isfinite(value)
+    total = operator @ used.ravel()
+    inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    if weight is not None:
+        mean = inverse * (operator @ (used * np.where(valid, product.value * factor, 0.0)).ravel())
+        value = np.where(lost, np.nan, mean)
     error = None
     if product.error is not None:
-        sigma = np.where(valid, product.error, 0.0).ravel() * factor
+        sigma = np.where(valid, product.error, 0.0) * factor
         scale = np.max(sigma, initial=0.0) or 1.0  # squares of 1e-20 times 1e-17 would leave the range of a float32 sum
-        error = scale * propagate((averaging @ sparse.diags(sigma / scale)).tocsr(), correlation)
-        error = np.where(lost, np.nan, error)
-    flags = _transform_flags(operator, product, lost, coverage, empty)
+        error = np.where(lost, np.nan, scale * inverse * errors(used * sigma / scale))
+    flags = _transform_flags(errors.dominant, product, lost, empty)
     unit = product.unit if unit is None else unit
     return Map(value.reshape(shape), None if error is None else error.reshape(shape), flags.reshape(shape), unit)
 
 
-def _transform_flags(operator, product, lost, coverage, empty):
-    source = dominant_column(operator)
+def _transform_flags(source, product, lost, empty):
     flags = np.zeros(source.size, dtype=np.uint16)
     if product.flags is not None:
         flags = np.where(source >= 0, product.flags.ravel()[source], 0).astype(np.uint16)

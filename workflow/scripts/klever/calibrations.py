@@ -11,17 +11,17 @@ from klever.errors import ConfigError, InputError
 
 __all__ = ["SOLAR_LOG_OH", "Calibration", "calibrations_for", "load_calibrations"]
 
-# 12+log(O/H) of the Sun (Allende Prieto et al. 2001), the origin of the polynomials of all sets that can be used.
+# 12+log(O/H) of the Sun (Allende Prieto et al. 2001), from which the polynomials count.
 SOLAR_LOG_OH = 8.69
 
 _USABLE = {
     "C20": "Curti et al. 2020, MNRAS 491, 944 (C19 of the paper)",
     "C17": "Curti et al. 2017, MNRAS 465, 1384",
     "M08": "Maiolino et al. 2008, A&A 488, 463",
+    "B18": "Bian et al. 2018, ApJ 859, 175 (local analogues of high-redshift galaxies)",
+    "S24": "Sanders et al. 2024, ApJ 962, 24 (valid range unverified)",
 }
 _MISSING = {
-    "B18": "its relations are in other variables and carry no dispersions",
-    "S24": "its valid range is unverified, and it has neither dispersions nor N2 and S2",
     "N22": "it has only R3, from a single transcription, without range or dispersion",
     "PP04_M13": "it gives abundances from N2 and O3N2, not ratios from abundances as Eq. 1 needs",
 }
@@ -39,7 +39,7 @@ class Calibration:
     name : str
         Diagnostic: R3, N2, S2, O3O2 or R2.
     set_name : str
-        C20, C17 or M08.
+        C20, C17, M08, B18 or S24.
     coefficients : tuple of float
         c_0 first.
     log_oh_range : tuple of float
@@ -123,8 +123,8 @@ def load_calibrations(path, set_name="C20"):
     path : str or Path
         resources/calibrations.json.
     set_name : str
-        C20 (the paper's C19), C17 or M08. C17 was published here without dispersions: those of C20 are taken where the
-        coefficients are the same, and `Calibration.source` says so.
+        C20 (the paper's C19), C17, M08, B18 or S24. For C17 no dispersions are at hand: those of C20 are taken where
+        the coefficients are the same, and `Calibration.source` says so. M08, B18 and S24 need a number.
 
     Returns
     -------
@@ -157,7 +157,8 @@ def load_calibrations(path, set_name="C20"):
         return {
             name: _calibration(name, set_name, sets[set_name][key], sets["C20"].get(key))
             for name, key in _KEYS.items()
-            if key in sets[set_name]
+            # a relation that is only known the other way round, abundance from ratio, is not one for Eq. 1
+            if key in sets[set_name] and "inverse" not in sets[set_name][key]
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: set {set_name} lacks {error}; restore resources/calibrations.json.") from error
@@ -203,16 +204,27 @@ def calibrations_for(calibrations, names, log_oh_range):
 
 
 def _calibration(name, set_name, entry, reference):
-    coefficients = tuple(float(item) for item in entry["coeffs"])
+    coefficients = _about_solar(entry)
     low, high = (float(item) for item in entry["range_OH"])
     source = _USABLE[set_name]
     dispersions = entry
-    if "rms_ratio" not in entry and reference and tuple(reference["coeffs"]) == coefficients:
+    if "rms_ratio" not in entry and reference and _about_solar(reference) == coefficients:
         dispersions = reference
         source += "; dispersion of C20, whose coefficients are the same"
     rms_ratio, sigma_oh = (dispersions.get(key) for key in ("rms_ratio", "sigma_OH"))
     turnover = _turnover(coefficients, low, high)
     return Calibration(name, set_name, coefficients, (low, high), rms_ratio, sigma_oh, turnover, source)
+
+
+def _about_solar(entry):
+    """Return the coefficients in x = 12+log(O/H) - 8.69 of a polynomial that may be published in another variable."""
+    coefficients = [float(item) for item in entry["coeffs"]]
+    origin = float(entry.get("origin", SOLAR_LOG_OH))
+    if origin != SOLAR_LOG_OH:
+        moved = np.polynomial.Polynomial(coefficients)(np.polynomial.Polynomial([SOLAR_LOG_OH - origin, 1.0]))
+        coefficients = [float(item) for item in moved.coef]
+    coefficients[0] += float(entry.get("add", 0.0))
+    return tuple(coefficients)
 
 
 def _turnover(coefficients, low, high):

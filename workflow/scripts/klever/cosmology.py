@@ -5,7 +5,9 @@ The same numbers as `astropy.cosmology.LambdaCDM`, whose import alone costs as m
 
 import numpy as np
 
-__all__ = ["angular_diameter_distance", "distance_ratio", "kpc_per_arcsec"]
+__all__ = [
+    "age_of_universe", "angular_diameter_distance", "distance_ratio", "kpc_per_arcsec", "luminosity_distance",
+]  # fmt: skip
 
 SPEED_OF_LIGHT = 299792.458  # km/s
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -54,3 +56,17 @@ def distance_ratio(z_lens, z_source, cosmology):
 def kpc_per_arcsec(z, cosmology):
     """Return the physical length in kpc of one arcsec at redshift `z`."""
     return angular_diameter_distance(0.0, z, cosmology) * 1000.0 * np.pi / 180.0 / 3600.0
+
+
+def luminosity_distance(z, cosmology):
+    """Return the luminosity distance to redshift `z` in Mpc, (1 + z)^2 times the angular-diameter distance."""
+    return (1 + z) ** 2 * angular_diameter_distance(0.0, z, cosmology)
+
+
+def age_of_universe(z, cosmology):
+    """Return the age of the universe at redshift `z` in Gyr; radiation is left out, a few Myr at the redshifts here."""
+    h0, om0, ode0 = (float(cosmology[key]) for key in ("H0", "Om0", "Ode0"))
+    ok0 = 1.0 - om0 - ode0
+    a = 0.5 / (1 + z) * (_NODES + 1)
+    integral = 0.5 / (1 + z) * np.sum(_WEIGHTS * np.sqrt(a / (om0 + ok0 * a + ode0 * a**3)))
+    return float(977.7922217 / h0 * integral)

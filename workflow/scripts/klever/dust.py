@@ -5,9 +5,10 @@ import numpy as np
 from klever.errors import ConfigError
 from klever.line_ratios import log_ratio
 
-__all__ = ["REST_WAVELENGTHS", "color_excess", "correct", "extinction"]
+__all__ = ["REST_WAVELENGTHS", "color_excess", "color_excess_scale", "correct", "extinction"]
 
-# Vacuum, micrometre, as in resources/lines.yaml (a test compares them); OII is the mean of the doublet.
+# Vacuum, micrometre, as in resources/lines.yaml (a test compares them); OII is the mean of the doublet, and SIII that
+# of its two lines weighted with their fluxes.
 REST_WAVELENGTHS = {
     "OII": 0.37284835,
     "Hbeta": 0.4862691,
@@ -15,14 +16,15 @@ REST_WAVELENGTHS = {
     "Halpha": 0.6564632,
     "NII6584": 0.6585279,
     "SII": 0.6725481,
+    "SIII": 0.9400036,
 }
 
 
 def extinction(line, rv=3.1):
-    """Return k = A(line) / E(B-V) of the law of Cardelli, Clayton & Mathis (1989, Eq. 3).
+    """Return k = A(line) / E(B-V) of the law of Cardelli, Clayton & Mathis (1989, Eq. 2 and 3).
 
-    The polynomial of their optical range is written out because importing the package dust_extinction costs more time
-    than the step that needs it; the tests compare the two.
+    The law of their infrared and optical ranges is written out because importing the package dust_extinction costs
+    more time than the step that needs it; the tests compare the two.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def extinction(line, rv=3.1):
     """
     if not 2.0 <= rv <= 6.0:
         raise ConfigError(f"dust.rv: {rv} is outside 2.0-6.0, where the law of Cardelli et al. (1989) holds.")
+    if REST_WAVELENGTHS[line] > 1.0 / 1.1:
+        return float((0.574 * rv - 0.527) * REST_WAVELENGTHS[line] ** -1.61)
     y = 1.0 / REST_WAVELENGTHS[line] - 1.82
     a = (1.0, 0.17699, -0.50447, -0.02427, 0.72085, 0.01979, -0.77530, 0.32999)
     b = (0.0, 1.41338, 2.28305, 1.07233, -5.38434, -0.62251, 5.30260, -2.09002)
@@ -68,8 +72,13 @@ def color_excess(halpha, halpha_error, hbeta, hbeta_error, balmer_ratio=2.87, rv
     if not balmer_ratio > 0:
         raise ConfigError(f"dust.balmer_ratio: {balmer_ratio} is not a flux ratio; the paper's is 2.87.")
     ratio, error = log_ratio(halpha, halpha_error, hbeta, hbeta_error)
-    scale = 2.5 / (extinction("Hbeta", rv) - extinction("Halpha", rv))
+    scale = color_excess_scale(rv)
     return scale * (ratio - np.log10(balmer_ratio)), scale * error
+
+
+def color_excess_scale(rv=3.1):
+    """Return d E(B-V) / d log10(Halpha/Hbeta), 2.5 / (k(Hbeta) - k(Halpha)), magnitudes per dex."""
+    return 2.5 / (extinction("Hbeta", rv) - extinction("Halpha", rv))
 
 
 def correct(ratio, ratio_error, numerator, denominator, ebv, ebv_error, rv=3.1):

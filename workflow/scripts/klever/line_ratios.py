@@ -7,12 +7,12 @@ import numpy as np
 
 from klever.errors import ConfigError
 
-__all__ = ["DIAGNOSTICS", "Diagnostic", "diagnostic", "log_ratio"]
+__all__ = ["DIAGNOSTICS", "RATIOS", "Diagnostic", "combined_ratio", "diagnostic", "log_ratio"]
 
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """A strong-line diagnostic of the gas-phase metallicity.
+    """A ratio of two lines, for most of them a strong-line diagnostic of the gas-phase metallicity.
 
     Parameters
     ----------
@@ -44,6 +44,33 @@ DIAGNOSTICS = {
         Diagnostic("O3O2", "OIII5007", "OII", dereddened=True),
     )
 }
+# What is measured besides; O3N2 is `combined_ratio` of R3 and N2.
+RATIOS = DIAGNOSTICS | {
+    item.name: item
+    for item in (
+        Diagnostic("R2", "OII", "Hbeta", dereddened=True),
+        Diagnostic("S3S2", "SIII", "SII", dereddened=True),
+    )
+}
+
+
+def combined_ratio(first, second):
+    """Return first - second of two log10 ratios that share no line, for O3N2 = R3 - N2.
+
+    Parameters
+    ----------
+    first, second : tuple
+        Value, error and kind (-1 upper limit, 0 measured, 1 lower limit).
+
+    Returns
+    -------
+    value, error, kind : tuple
+        NaN where the two limits point in opposite directions and say nothing together.
+    """
+    kinds = {first[2], -second[2]} - {0}
+    if len(kinds) > 1:
+        return np.nan, np.nan, 0
+    return first[0] - second[0], float(np.hypot(first[1], second[1])), kinds.pop() if kinds else 0
 
 
 def diagnostic(name):

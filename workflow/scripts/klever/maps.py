@@ -33,6 +33,7 @@ class Flag(IntFlag):
     BIMODAL = 1024  # metallicity posterior with two separate modes
     ON_SKY_LINE = 2048  # the line's core falls on channels of a bright sky line
     RESIDUAL = 4096  # the residual around the line is larger than the noise explains
+    NEGATIVE_EBV = 8192  # Halpha/Hbeta is below the intrinsic ratio: E(B-V) < 0, used as zero
 
 
 @dataclass

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klever.dust import color_excess, correct
+from klever.dust import color_excess
 from klever.errors import InputError
-from klever.line_ratios import DIAGNOSTICS, log_ratio
+from klever.flux_abundance import Reddening, abundance_of_fluxes, dereddened_ratios
+from klever.line_ratios import DIAGNOSTICS, RATIOS
 from klever.maps import Flag, Map, masked
-from klever.metallicity import grid_posterior
 
 __all__ = ["RatioMaps", "choose_set", "log_oh_maps", "map_state", "ratio_maps", "resolved_pixels"]
 
@@ -24,14 +24,20 @@ class RatioMaps:
         extinction.
     ebv, ebv_error : ndarray, shape (ny, nx)
         E(B-V) as measured (negative values are used as zero); NaN where Halpha or Hbeta is below its threshold.
-    mode : {'map', 'global', 'none'}
-        Where the reddening that corrects O3O2 comes from.
+    reddening : klever.flux_abundance.Reddening
+        What corrects O3O2.
+    fluxes : dict of str to pair of ndarray, shape (ny, nx)
+        Flux and error by line, NaN below the line's threshold.
+    limits : dict of str to pair of ndarray, shape (ny, nx)
+        Flux at the threshold and 1 sigma of lines that are observed but below it, NaN elsewhere.
     """
 
     ratios: dict
     ebv: np.ndarray
     ebv_error: np.ndarray
-    mode: str
+    reddening: Reddening
+    fluxes: dict
+    limits: dict
 
 
 def map_state(source, include=True):
@@ -68,23 +74,33 @@ def ratio_maps(source, shape, map_snr, global_ebv, balmer_ratio=2.87, rv=3.1):
     -------
     RatioMaps
     """
-    fluxes = {line: _line_map(source, line, shape, map_snr.get(line, map_snr["other"])) for line in _lines()}
+    thresholds = {line: map_snr.get(line, map_snr["other"]) for line in _lines()}
+    fluxes = {line: _line_map(source, line, shape, snr) for line, snr in thresholds.items()}
     ebv, ebv_error = color_excess(*fluxes["Halpha"], *fluxes["Hbeta"], balmer_ratio, rv)
-    ratios = {name: log_ratio(*fluxes[item.numerator], *fluxes[item.denominator]) for name, item in DIAGNOSTICS.items()}
-    mode = "none"
-    for name, item in DIAGNOSTICS.items():
-        if not item.dereddened:
-            continue
-        detected = np.isfinite(ratios[name][0])
-        used = (np.nan, np.nan)
-        if detected.any():
-            if np.isfinite(ebv[detected]).mean() > 0.5:
-                mode, used = "map", (ebv, ebv_error)
-            else:
-                used = global_ebv()
-                mode = "global" if np.all(np.isfinite(used)) else "none"
-        ratios[name] = correct(*ratios[name], *item.lines, *used, rv)
-    return RatioMaps(ratios, ebv, ebv_error, mode)
+    ratios, reddening = dereddened_ratios(
+        fluxes, RATIOS, _reddening(fluxes, ebv, global_ebv), balmer_ratio=balmer_ratio, rv=rv
+    )
+    limits = {}
+    for line, snr in thresholds.items():
+        error = np.where(np.isfinite(fluxes[line][0]), np.nan, _line_map(source, line, shape, None)[1])
+        limits[line] = snr * error, error
+    pairs = {name: ratio[:2] for name, ratio in ratios.items()}
+    return RatioMaps(pairs, ebv, ebv_error, reddening, fluxes, limits)
+
+
+def _reddening(fluxes, ebv, global_ebv):
+    """Decide by the pixels of the diagnostics, and by those of the other ratios where there are none."""
+    for group in (DIAGNOSTICS, RATIOS):
+        needed = np.zeros(ebv.shape, bool)
+        for item in group.values():
+            if item.dereddened:
+                needed |= np.all([np.isfinite(fluxes[line][0]) for line in item.lines], axis=0)
+        if needed.any():
+            if np.isfinite(ebv[needed]).mean() > 0.5:
+                return Reddening("map")
+            used = global_ebv()
+            return Reddening("global", *used) if np.all(np.isfinite(used)) else Reddening()
+    return Reddening()
 
 
 def resolved_pixels(fwhm_major, fwhm_minor, pixel_scale):
@@ -111,7 +127,7 @@ def choose_set(candidates, ratios, minimum_pixels, resolved=None):
     Parameters
     ----------
     candidates : list of tuple of str
-        Preferred first, from `klever.metallicity.candidate_sets`.
+        Preferred first, from `klever.diagnostic_sets.candidate_sets`.
     ratios : dict of str to pair of ndarray
         As in `RatioMaps`.
     minimum_pixels : int
@@ -139,48 +155,66 @@ def choose_set(candidates, ratios, minimum_pixels, resolved=None):
     return (), 0
 
 
-def log_oh_maps(ratios, chosen, calibrations, shape, log_oh_range, grid_step, dispersion):
+def log_oh_maps(found, chosen, calibrations, shape, metallicity, dust):
     """Return maps of 12+log(O/H) with the diagnostics `chosen` in every pixel that has all of them.
 
     Parameters
     ----------
-    ratios : dict of str to pair of ndarray, shape (ny, nx)
-        As in `RatioMaps`.
+    found : RatioMaps
     chosen : tuple of str
         Diagnostics; empty for maps without values.
-    calibrations, log_oh_range, grid_step, dispersion
-        As for `klever.metallicity.grid_posterior`.
+    calibrations : dict of str to Calibration
+        At least those chosen.
     shape : tuple of int
         (ny, nx).
+    metallicity, dust : dict
+        The sections of the configuration.
 
     Returns
     -------
     dict of str to Map
-        LOG_OH (median; error half the 16-84 per cent width), LOG_OH_MINUS and LOG_OH_PLUS (its two halves).
+        With ``metallicity.limits`` ``all`` also pixels in which some of the diagnostics are limits.
+        LOG_OH (median; error half the 16-84 per cent width), LOG_OH_MINUS and LOG_OH_PLUS (its two halves),
+        LOG_OH_NOISE (1 sigma from the noise of the fluxes alone, without the calibration's dispersion, which the
+        pixels of a galaxy share to some degree), and D_LOG_OH_<LINE>: how LOG_OH follows the flux of each line, and
+        D_LOG_OH_EBV the global E(B-V) (see `klever.line_response`).
     """
-    empty = Map(np.full(shape, np.nan), None, np.full(shape, int(Flag.NOT_DETECTED), np.uint16), "dex")
+    names = ("LOG_OH", "LOG_OH_MINUS", "LOG_OH_PLUS", "LOG_OH_NOISE")
     if not chosen:
+        flags = np.full(shape, int(Flag.NOT_DETECTED), np.uint16)
         blank = np.full(shape, np.nan)
-        names = ("LOG_OH", "LOG_OH_MINUS", "LOG_OH_PLUS")
-        return {name: Map(blank.copy(), blank.copy() if name == "LOG_OH" else None, empty.flags.copy(), "dex")
+        return {name: Map(blank.copy(), blank.copy() if name == "LOG_OH" else None, flags.copy(), "dex")
                 for name in names}  # fmt: skip
-    flat = {name: tuple(item.ravel() for item in ratios[name]) for name in chosen}
-    posterior = grid_posterior(flat, calibrations, log_oh_range, grid_step, dispersion)
-    median, minus, plus, flags = (
-        item.reshape(shape) for item in (posterior.median, posterior.error_minus, posterior.error_plus, posterior.flags)
+    flat = {line: tuple(item.ravel() for item in pair) for line, pair in found.fluxes.items()}
+    censored = found.limits if metallicity["limits"] == "all" else {}
+    censored = {line: tuple(item.ravel() for item in pair) for line, pair in censored.items()}
+    reddening = found.reddening
+    posterior, responses, noise = abundance_of_fluxes(
+        flat, chosen, calibrations, reddening, metallicity, dust, censored
     )
-    return {
-        "LOG_OH": Map(median, 0.5 * (minus + plus), flags, "dex"),
-        "LOG_OH_MINUS": Map(minus, None, flags.copy(), "dex"),
-        "LOG_OH_PLUS": Map(plus, None, flags.copy(), "dex"),
+    minus, plus = posterior.error_minus, posterior.error_plus
+    flags = posterior.flags.reshape(shape)
+    values = [(posterior.median, 0.5 * (minus + plus)), (minus, None), (plus, None), (noise, None)]
+    product = {
+        name: Map(value.reshape(shape), None if error is None else error.reshape(shape), flags.copy(), "dex")
+        for name, (value, error) in zip(names, values, strict=True)
     }
+    for line, slope in responses.items():
+        unit = "dex mag-1" if line == "EBV" else "dex erg-1 s cm2 arcsec2"
+        product[f"D_LOG_OH_{line.upper()}"] = Map(slope.reshape(shape), None, flags.copy(), unit)
+    return product
 
 
 def _lines():
-    return sorted({line for item in DIAGNOSTICS.values() for line in item.lines})
+    return sorted({line for item in RATIOS.values() for line in item.lines})
 
 
 def _line_map(source, line, shape, snr):
+    doublet = ("SIII9069", "SIII9531")
+    if line == "SIII" and all(name in source for name in doublet):
+        # a fixed ratio ties the two: their errors add up, and their S/N is the same
+        first, second = (_line_map(source, name, shape, snr) for name in doublet)
+        return first[0] + second[0], first[1] + second[1]
     if line not in source:
         return np.full(shape, np.nan), np.full(shape, np.nan)
     if source[line].value.shape != shape:

@@ -1,7 +1,7 @@
-"""Sparse linear operators between pixel grids: making, applying, propagating correlated noise, saving.
+"""Sparse linear operators between pixel grids: making, applying, the covariance of their inputs, saving.
 
 Every step from spaxels to the source plane is a matrix that acts on flattened maps (row-major, x fastest); its rows sum
-to one, so it maps surface brightness, and the noise of the result is W Sigma W^T.
+to one, so it maps surface brightness, and the noise of the result is W Sigma W^T (`klever.correlated_errors`).
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import sparse
 from klever.errors import InputError
 
 __all__ = [
-    "apply", "bilinear_operator", "dominant_column", "load_operators", "noise_covariance", "positive_acf", "propagate",
+    "apply", "bilinear_operator", "dominant_column", "load_operators", "noise_covariance", "positive_acf",
     "renormalised", "save_operators",
 ]  # fmt: skip
 
@@ -49,7 +49,7 @@ def bilinear_operator(x, y, shape):
     return sparse.csr_matrix(parts, shape=(x.size, ny * nx))
 
 
-def apply(operator, value, valid, minimum_coverage=0.5):
+def apply(operator, value, valid, minimum_coverage=0.5, total=None):
     """Apply an operator to a map with holes: the weighted mean of the valid inputs.
 
     Parameters
@@ -60,6 +60,8 @@ def apply(operator, value, valid, minimum_coverage=0.5):
         False where `value` must not be used.
     minimum_coverage : float
         Fraction of a row's weight that must be on valid inputs.
+    total : ndarray, shape (n_out,), optional
+        Sum of each row's weights, if it is known.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def apply(operator, value, valid, minimum_coverage=0.5):
         Valid fraction of each row's weight; 0 for empty rows.
     """
     valid = np.ravel(valid).astype(bool) & np.isfinite(np.ravel(value))
-    total = np.asarray(operator.sum(axis=1)).ravel()
+    total = np.asarray(operator.sum(axis=1)).ravel() if total is None else total
     weight = operator @ valid.astype(float)
     summed = operator @ np.where(valid, np.ravel(value), 0.0)
     coverage = np.divide(weight, total, out=np.zeros_like(total), where=total > 0)
@@ -151,35 +153,6 @@ def noise_covariance(error, acf):
     covariance = sparse.csr_matrix(parts, shape=(ny * nx, ny * nx))
     covariance.eliminate_zeros()
     return covariance
-
-
-def propagate(operator, covariance, rows_per_block=50000):
-    """Return the 1-sigma errors sqrt(diag(W Sigma W^T)) of an operator's output, block by block.
-
-    Parameters
-    ----------
-    operator : scipy.sparse.csr_matrix, shape (n_out, n_in)
-    covariance : scipy.sparse.csr_matrix, shape (n_in, n_in)
-    rows_per_block : int
-        Bounds the memory; the full n_out x n_out covariance is never made.
-
-    Returns
-    -------
-    ndarray, shape (n_out,)
-        NaN for empty rows. Where a truncated autocorrelation makes a variance negative, the uncorrelated one is taken.
-    """
-    operator = operator.tocsr()
-    filled = np.flatnonzero(np.diff(operator.indptr))
-    variance = np.full(operator.shape[0], np.nan)
-    for start in range(0, filled.size, rows_per_block):
-        rows = filled[start : start + rows_per_block]
-        block = operator[rows]
-        block_variance = np.asarray((block @ covariance).multiply(block).sum(axis=1)).ravel()
-        negative = block_variance < 0
-        if negative.any():
-            block_variance[negative] = block[negative].power(2) @ covariance.diagonal()
-        variance[rows] = block_variance
-    return np.sqrt(variance)
 
 
 def dominant_column(operator):

@@ -76,11 +76,14 @@ def polygon_operator(corners_x, corners_y, usable, grid):
         Image pixels (a sum of fractions) in each source pixel.
     """
     ny, nx = grid.shape
-    points = (
-        np.stack(grid.pixels(corners_x, corners_y), axis=-1) + 0.5
-    )  # source pixel (i, j) is [i, i + 1] x [j, j + 1]
+    # source pixel (i, j) is [i, i + 1] x [j, j + 1]
+    points = np.stack(grid.pixels(corners_x, corners_y), axis=-1) + 0.5
     a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]
-    triangles = np.stack([np.stack([a, b, c], axis=2), np.stack([a, c, d], axis=2)], axis=2)  # (2ny, 2nx, 2, 3, 2)
+    # Quarters of a pixel are cut from its centre to its corners, so that flips and turns of the pixels change nothing.
+    straight = np.stack([np.stack([a, b, c], axis=2), np.stack([a, c, d], axis=2)], axis=2)  # (2ny, 2nx, 2, 3, 2)
+    crossed = np.stack([np.stack([a, b, d], axis=2), np.stack([b, c, d], axis=2)], axis=2)
+    even = np.add.outer(np.arange(a.shape[0]), np.arange(a.shape[1])) % 2 == 0
+    triangles = np.where(even[..., None, None, None], straight, crossed)
     owner = np.kron(np.arange(usable.size).reshape(usable.shape), np.ones((2, 2), int))
     owner = np.broadcast_to(owner[..., None], triangles.shape[:3]).ravel()
     triangles = triangles.reshape(-1, 3, 2)

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klever.operators import apply
+from klever.operators import apply, dominant_column
 
-__all__ = ["Ellipse", "adaptive_ellipse", "image_psf_fwhm", "jacobian_ellipse", "traced_ellipse"]
+__all__ = [
+    "Ellipse", "PsfPoint", "adaptive_ellipse", "image_psf_fwhm", "jacobian_ellipse", "psf_map", "traced_ellipse",
+]  # fmt: skip
 
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+REACH = 2.5  # FWHM, 5.9 sigma, of the PSF that are traced
+MAP_TOLERANCE = 1e-4
+CONTAINED = 0.8  # of the light of a point source that must lie within the field for its shape to be measured
 
 
 @dataclass
@@ -80,7 +85,7 @@ def jacobian_ellipse(alpha_x, alpha_y, x, y, scale, fwhm):
     return Ellipse.from_covariance(jacobian @ jacobian.T * (fwhm / FWHM) ** 2)
 
 
-def adaptive_ellipse(value, x, y, start):
+def adaptive_ellipse(value, x, y, start, tolerance=1e-7):
     """Fit an elliptical Gaussian to an image through moments with a matched Gaussian weight.
 
     The moments of a Gaussian under a weight of its own shape have half its covariance; the weight is iterated until
@@ -95,6 +100,8 @@ def adaptive_ellipse(value, x, y, start):
         Positions, arcsec west and north.
     start : ndarray, shape (2, 2)
         First guess of the covariance, arcsec2.
+    tolerance : float
+        Relative change of the covariance at which it has converged.
 
     Returns
     -------
@@ -108,8 +115,11 @@ def adaptive_ellipse(value, x, y, start):
     centre, covariance = position[:, np.argmax(value)], np.array(start, dtype=float)
     for _ in range(500):
         offset = position - centre[:, None]
-        gaussian = np.exp(-0.5 * np.sum(offset * np.linalg.solve(covariance, offset), axis=0))
-        amplitude = gaussian[good] @ value[good] / np.sum(gaussian[good] ** 2)
+        gaussian = np.exp(-0.5 * np.sum(offset * (np.linalg.inv(covariance) @ offset), axis=0))
+        norm = np.sum(gaussian[good] ** 2)
+        if not norm > 0:  # it has shrunk between the pixels
+            return Ellipse()
+        amplitude = gaussian[good] @ value[good] / norm
         weight = np.where(good, value, amplitude * gaussian) * gaussian
         total = weight.sum()
         if not total > 0:
@@ -121,12 +131,12 @@ def adaptive_ellipse(value, x, y, start):
             return Ellipse()
         change = np.max(np.abs(updated - covariance)) / np.trace(covariance)
         centre, covariance = centre + shift, updated
-        if change < 1e-7:
+        if change < tolerance:
             return Ellipse.from_covariance(covariance)
     return Ellipse()
 
 
-def traced_ellipse(operator, image_offsets, source_offsets, reference, fwhm, jacobian):
+def traced_ellipse(operator, image_offsets, source_offsets, reference, fwhm, jacobian, tolerance=1e-7):
     """De-lens the image of a point source like the data and fit an ellipse.
 
     Parameters
@@ -143,6 +153,8 @@ def traced_ellipse(operator, image_offsets, source_offsets, reference, fwhm, jac
         Of the circular Gaussian PSF in the image plane, arcsec.
     jacobian : Ellipse
         First guess (see `jacobian_ellipse`).
+    tolerance : float
+        As for `adaptive_ellipse`.
 
     Returns
     -------
@@ -151,7 +163,88 @@ def traced_ellipse(operator, image_offsets, source_offsets, reference, fwhm, jac
     west, north = (np.ravel(v) for v in image_offsets)
     distance2 = (west - reference[0]) ** 2 + (north - reference[1]) ** 2
     image = np.exp(-0.5 * distance2 * (FWHM / fwhm) ** 2)
-    near = distance2 <= (2.5 * fwhm) ** 2  # 5.9 sigma; beyond, the averaging must not see zeros of other images
+    near = distance2 <= (REACH * fwhm) ** 2  # beyond, the averaging must not see zeros of other images
     value, _ = apply(operator, image, near, minimum_coverage=0.0)
+    if not np.isfinite(value).any():
+        return Ellipse()
     guess = jacobian.fwhm_major if np.isfinite(jacobian.fwhm_major) else fwhm
-    return adaptive_ellipse(value, *(np.ravel(v) for v in source_offsets), np.eye(2) * (guess / FWHM) ** 2)
+    position = [np.ravel(v) for v in source_offsets]
+    peak = np.nanargmax(value)
+    close = np.all([np.abs(v - v[peak]) <= REACH * guess for v in position], axis=0)
+    start = np.eye(2) * (guess / FWHM) ** 2
+    return adaptive_ellipse(value[close], *(v[close] for v in position), start, tolerance)
+
+
+@dataclass
+class PsfPoint:
+    """The PSF at one place of the source plane.
+
+    Parameters
+    ----------
+    west, north : float
+        Where, arcsec.
+    x, y : int
+        0-based pixel of the image plane that maps there.
+    contained : float
+        Fraction of the light of the point source's image that falls within the field.
+    traced, jacobian : Ellipse
+        By `traced_ellipse` and `jacobian_ellipse`; the first is NaN where less than `CONTAINED` of the image is there
+        to be traced.
+    """
+
+    west: float
+    north: float
+    x: int
+    y: int
+    contained: float
+    traced: Ellipse
+    jacobian: Ellipse
+
+
+def psf_map(operator, alpha, image_offsets, source_offsets, scale, fwhm, number=25):
+    """Measure the PSF on a coarse grid over the part of the source plane that is covered.
+
+    Parameters
+    ----------
+    operator : scipy.sparse.csr_matrix, shape (n_source, n_image)
+        The averaging operator of the data.
+    alpha, image_offsets : pair of ndarray, shape (ny, nx)
+        Deflection and positions of the image pixels, arcsec west and north.
+    source_offsets : pair of ndarray, shape of the source grid
+        Arcsec west and north.
+    scale, fwhm : float
+        Of the image pixels and of the image-plane PSF, arcsec.
+    number : int
+        About so many points, evenly spread over the covered part.
+
+    Returns
+    -------
+    list of PsfPoint
+        Row by row. Each is the source position of the image pixel that counts most in the source pixel at the point of
+        the grid; of several images of one point, that image's PSF is given.
+    """
+    shape = source_offsets[0].shape
+    covered = np.diff(operator.tocsr().indptr).reshape(shape) > 0
+    if not covered.any():
+        return []
+    rows, columns = (np.flatnonzero(covered.any(axis=axis)) for axis in (1, 0))
+    step = max(1, int(np.sqrt(np.count_nonzero(covered) / number)))
+    first = [(values[0] + values[-1]) // 2 % step for values in (rows, columns)]
+    chosen = [(y, x) for y in range(first[0], shape[0], step) for x in range(first[1], shape[1], step)
+              if covered[y, x]]  # fmt: skip
+    width, sigma = alpha[0].shape[1], fwhm / FWHM
+    image = dominant_column(operator[[y * shape[1] + x for y, x in chosen]])
+    usable = np.isfinite(alpha[0]) & np.isfinite(alpha[1])
+    found = []
+    for column in image:
+        y, x = divmod(int(column), width)
+        at = [float(v[y, x]) for v in image_offsets]
+        distance2 = (image_offsets[0] - at[0]) ** 2 + (image_offsets[1] - at[1]) ** 2
+        light = np.exp(-0.5 * distance2[usable] / sigma**2).sum() * scale**2 / (2 * np.pi * sigma**2)
+        jacobian = jacobian_ellipse(*alpha, x, y, scale, fwhm)
+        traced = Ellipse()
+        if light >= CONTAINED:
+            traced = traced_ellipse(operator, image_offsets, source_offsets, at, fwhm, jacobian, MAP_TOLERANCE)
+        position = [float(v - a[y, x]) for v, a in zip(at, alpha, strict=True)]
+        found.append(PsfPoint(*position, x, y, min(float(light), 1.0), traced, jacobian))
+    return found

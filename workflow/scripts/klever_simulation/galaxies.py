@@ -20,7 +20,7 @@ import numpy as np
 from klever.errors import InputError
 from klever_simulation.emission import EXTINCTION, draw_offsets, line_fluxes
 
-__all__ = ["Component", "angular_scales", "component_from_row", "read_rows", "seeded"]
+__all__ = ["Component", "angular_scales", "component_from_row", "read_light", "read_rows", "seeded"]
 
 LOG_OH_RANGE = (7.7, 8.85)  # inside the calibrated range 7.6-8.9
 SFR_PER_HALPHA = (
@@ -32,8 +32,8 @@ CONTINUUM_SIZE = 1.2  # effective radius of the stars over that of Halpha
 DISC_THICKNESS = 0.2  # intrinsic axis ratio, for the inclination
 TURNOVER = 0.35  # radius of the arctan rotation curve over the effective radius
 EXPONENTIAL = 1.678347  # effective radius over scale length of an exponential disc
-# Stellar light: log M* = 10 at z = 1.5 has 23.5 mag (AB) in F160W, mass-to-light ratio the same for all; f_nu rises as
-# wavelength^0.5.
+# Stellar light of a component that resources/simulation/photometry.tsv lacks: log M* = 10 at z = 1.5 has 23.5 mag
+# (AB) in F160W, mass-to-light ratio the same for all; f_nu rises as wavelength^0.5.
 REFERENCE_MAGNITUDE, REFERENCE_LOG_MSTAR, REFERENCE_Z = 23.5, 10.0, 1.5
 REFERENCE_WAVELENGTH = 1.5392  # um, pivot of F160W
 CONTINUUM_SLOPE = 0.5 - 2.0  # of f_lambda
@@ -72,6 +72,24 @@ def read_rows(path, galaxy):
                 raise InputError(f"{path}: {name} of '{galaxy}' is '{row[name]}'; it must be a number.") from None
         row["agn"] = row["agn"] == "yes"
     return rows
+
+
+def read_light(path):
+    """Read resources/simulation/photometry.tsv.
+
+    Returns
+    -------
+    dict of (str, str) to dict of str to float
+        Galaxy and component to ``slope`` (of f_lambda) and the unlensed AB magnitude in each filter.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader((line for line in table if line[0] != "#"), delimiter="\t"))
+    return {
+        (row["galaxy"], row["component"]): {
+            name: float(value) for name, value in row.items() if name == "slope" or name[0] == "F"
+        }
+        for row in rows
+    }
 
 
 def angular_scales(z):
@@ -123,6 +141,16 @@ class Component:
     def name(self):
         """Name of the region: 'all' for a galaxy of one component."""
         return self.row["component"]
+
+    @property
+    def light(self):
+        """AB magnitude of the unlensed stars by filter; None for a power law."""
+        return self.row.get("light")
+
+    @property
+    def continuum_slope(self):
+        """Power of f_lambda in the near infrared."""
+        return self.light["slope"] if self.light else CONTINUUM_SLOPE
 
     @property
     def effective_radius(self):
@@ -217,7 +245,7 @@ def component_from_row(row, z, x, y, calibrations, seed):
     Parameters
     ----------
     row : dict
-        From `read_rows`.
+        From `read_rows`; its ``light``, if there is one, is from `read_light`.
     z : float
         Redshift.
     x, y : float
@@ -243,6 +271,7 @@ def component_from_row(row, z, x, y, calibrations, seed):
         REFERENCE_MAGNITUDE - 2.5 * (row["log_mstar"] - REFERENCE_LOG_MSTAR)
         + 5 * np.log10(distance / reference) - 2.5 * np.log10((1 + z) / (1 + REFERENCE_Z))
     )  # fmt: skip
+    magnitude = row["light"]["F160W"] if row.get("light") else magnitude
     continuum_flux = 10 ** (-0.4 * (magnitude + 48.6)) * SPEED_OF_LIGHT_UM / REFERENCE_WAVELENGTH**2
     draft = Component(
         x - row["east"], y + row["north"], row, kpc_per_arcsec, halpha_flux, continuum_flux, clumps, row["log_oh"],

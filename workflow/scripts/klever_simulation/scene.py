@@ -12,7 +12,9 @@ import numpy as np
 from klever.errors import InputError
 from klever_simulation.galaxies import component_from_row
 
-__all__ = ["Identity", "Setting", "offsets_of", "place", "render", "render_continuum", "sky_of"]
+__all__ = [
+    "Identity", "Setting", "offsets_of", "place", "render", "render_brightness", "render_continuum", "sky_of",
+]  # fmt: skip
 
 MARGIN = 1.2  # arcsec around the field of view: seeing and pointing error reach into it
 HIGH_MAGNIFICATION = 5.0  # the grid is halved where |mu| exceeds this anywhere in the field
@@ -211,11 +213,32 @@ def _broad(component, x, y, radius=0.03, flux_ratio=2.0):
 
 def render_continuum(setting, x, y, subpixels=4):
     """Stellar flux density per pixel (erg s-1 cm-2 um-1 at 1.5392 um) on a regular grid with axes `x`, `y` (arcsec)."""
+    return render_brightness(setting, x, y, [component.continuum for component in setting.components], subpixels).sum(0)
+
+
+def render_brightness(setting, x, y, profiles, subpixels=4):
+    """Lensed flux per pixel of surface brightnesses of the source plane, on a regular grid with axes `x`, `y` (arcsec).
+
+    Parameters
+    ----------
+    setting : Setting
+        Its lens traces the rays.
+    x, y : ndarray
+        Pixel centres.
+    profiles : list of callable
+        Of source-plane positions (arcsec), per arcsec2.
+    subpixels : int
+        Rays a side of each pixel.
+
+    Returns
+    -------
+    ndarray, shape (profile, ny, nx)
+    """
     scale = x[1] - x[0]
     gx, gy = np.meshgrid(x, y)
-    image = np.zeros(gx.shape)
+    images = np.zeros((len(profiles), *gx.shape))
     for dx, dy in _rays(subpixels, scale):
         bx, by = setting.trace(gx + dx, gy + dy)
-        for component in setting.components:
-            image += component.continuum(bx, by) * (scale / subpixels) ** 2
-    return image
+        for image, profile in zip(images, profiles, strict=True):
+            image += profile(bx, by) * (scale / subpixels) ** 2
+    return images

@@ -6,6 +6,7 @@ The Snakefile imports this module at the start of every job, so it needs only ya
 from pathlib import Path
 
 from klever.config.archive import read_archive
+from klever.config.exposures import read_exposures
 from klever.config.files import Files, check_galaxies, check_observations
 from klever.config.lenses import check_images, check_lens_files, read_components, read_lenses
 from klever.config.linelists import check_line_lists
@@ -62,6 +63,7 @@ def load_survey(config, directory, resources, schemas):
     observed = check_observations(rows["observations"] or [], labels["observations"], ids, instruments, excluded, files)
     check_names(settings, ids, {name: list(bands) for name, bands in observed.items()}, instruments, problems)
     _check_complete(rows, observed, labels, problems)
+    pointings = read_exposures(settings, directory, schemas, observed, problems)
     galaxies = {name: entry for name, entry in every.items() if name not in excluded}
     if every and not galaxies:
         problems.add(CONFIG, "exclude", "leaves no galaxy; take at least one out of the list.")
@@ -76,7 +78,7 @@ def load_survey(config, directory, resources, schemas):
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n".join([f"The configuration has {count}:", *problems]))
-    return Survey(directory, settings, galaxies, observed, lenses, components, downloads)
+    return Survey(directory, settings, galaxies, observed, lenses, components, downloads, pointings)
 
 
 def _read_tables(folder, names, labels, schemas, problems):

@@ -9,12 +9,15 @@ from klever.config.schema import complete, nearest, plain
 from klever.config.survey import merged
 
 __all__ = [
-    "CONFIG", "CalibrationSets", "check_names", "planes_galaxies", "read_settings", "spectra_galaxies", "value_at",
+    "CONFIG", "CalibrationSets", "check_names", "gradient_figure_galaxies", "planes_galaxies", "read_settings",
+    "spectra_galaxies", "value_at",
 ]  # fmt: skip
 
 CONFIG = "config/config.yaml"
 
 _FIG3 = "macs0451"
+_FIG11 = ("sp15", "sp1", "MUSE_SW_461-99-99", "R2248_LRb_p1_M3_Q4_58_2")
+_FIGA1 = ("cswa164",)
 _FIG2 = ("R2248_LRb_p3_M4_Q3_93_1", "GLASS_01845-99-99")  # Curti et al. (2020)
 
 # Keys, condition on their values, and what to say if it does not hold.
@@ -28,6 +31,8 @@ _RULES = (
      "must be smaller than metallicity.steps."),
     (["gradient.burn_in", "gradient.steps"], lambda burn_in, steps: burn_in < steps,
      "must be smaller than gradient.steps."),
+    (["population.burn_in", "population.steps"], lambda burn_in, steps: burn_in < steps,
+     "must be smaller than population.steps."),
     (["gradient.errors", "gradient.method"], lambda errors, method: errors == "covariance" or method == "pixels",
      "paper needs gradient.method pixels: the paper has no such errors for mean fluxes."),
 )  # fmt: skip
@@ -174,7 +179,7 @@ class CalibrationSets:
 
 
 def check_names(settings, galaxies, bands, instruments, problems):
-    """Report galaxies of ``exclude``, ``overrides`` and ``figures``, and bands of ``align.shifts`` that do not exist.
+    """Report galaxies that settings name and bands of ``align.shifts`` that do not exist.
 
     Parameters
     ----------
@@ -200,12 +205,17 @@ def check_names(settings, galaxies, bands, instruments, problems):
             if name not in galaxies:
                 text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies, 'overrides.')}"
                 problems.add(CONFIG, f"overrides.{name}", text)
-        for key in ("figures.spectra", "figures.planes"):
+        for key in ("figures.spectra", "figures.planes", "figures.disturbed", "figures.apertures"):
             drawn = value_at(settings, key)
             for index, name in enumerate(drawn if isinstance(drawn, list) else []):
                 if name not in galaxies:
                     text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies)}"
                     problems.add(CONFIG, f"{key}[{index}]", text)
+        for prefix, part in [("", settings), *((f"overrides.{name}.", entry) for name, entry in overrides.items())]:
+            name = value_at(part, "star_formation.reddening_of")
+            if isinstance(name, str) and name and name not in galaxies:
+                text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies)}"
+                problems.add(CONFIG, f"{prefix}star_formation.reddening_of", text)
     every = list(dict.fromkeys(band for entry in instruments.values() for band in entry))
     places = [("", settings, every)]
     places += [(f"overrides.{name}.", entry, bands.get(name) or every) for name, entry in overrides.items()]
@@ -231,6 +241,30 @@ def spectra_galaxies(chosen, galaxies):
     if chosen == "auto":
         chosen = [name for name in _FIG2 if name in galaxies] or galaxies[:2]
     return [name for name in chosen if name in galaxies]
+
+
+def gradient_figure_galaxies(figures, galaxies):
+    """Return the galaxies of Fig. 11 of Curti et al. (2020), and the one of Fig. A1.
+
+    Parameters
+    ----------
+    figures : dict
+        The section: ``disturbed`` and ``apertures``, each 'auto' or a list. ``auto``: those of the paper, else the
+        first of the survey.
+    galaxies : list of str
+        Of the run; others (those of ``exclude``) are left out.
+
+    Returns
+    -------
+    disturbed, apertures : list of str
+        At most one in `apertures`.
+    """
+    found = []
+    for chosen, paper, number in ((figures["disturbed"], _FIG11, 4), (figures["apertures"], _FIGA1, 1)):
+        if chosen == "auto":
+            chosen = [name for name in paper if name in galaxies] or list(galaxies)[:number]
+        found.append([name for name in chosen if name in galaxies])
+    return tuple(found)
 
 
 def planes_galaxies(chosen, lenses):

@@ -89,9 +89,11 @@ class Survey:
         What the simulated galaxies are made of.
     downloads : dict of str to dict, optional
         Files that the run downloads, by path: ``source``, ``size`` and ``sha256``.
+    pointings : dict of (str, str) to dict, optional
+        Pointings to reduce, by name and band (`klever.config.exposures.read_exposures`).
     """
 
-    def __init__(self, directory, settings, galaxies, observations, lenses, components, downloads=None):
+    def __init__(self, directory, settings, galaxies, observations, lenses, components, downloads=None, pointings=None):
         self.directory = Path(directory)
         self.galaxies = list(galaxies)
         self._settings = settings
@@ -100,6 +102,7 @@ class Survey:
         self._lenses = lenses
         self._components = components
         self._downloads = downloads or {}
+        self._pointings = pointings or {}
 
     def _of(self, table, galaxy):
         if galaxy not in self._galaxies:
@@ -210,6 +213,15 @@ class Survey:
     def download(self, path):
         """Return ``source``, ``size`` and ``sha256`` (None where not known) of a file of `downloads`."""
         return _sorted(self._downloads[path])
+
+    def pointings(self):
+        """Return the pointings to reduce by name and band; none unless ``reduce.start`` is exposures."""
+        return {key: _sorted(entry) for key, entry in self._pointings.items()}
+
+    def pointing(self, galaxy, band):
+        """Return the pointing that the galaxy's cube in this band is reduced from, None if it comes as a cube."""
+        found = (name for (name, own), entry in self._pointings.items() if own == band and galaxy in entry["galaxies"])
+        return next(found, None)
 
     def line_list(self, galaxy):
         """Return the path of the galaxy's line list, None if it is the shipped one."""

@@ -4,6 +4,8 @@ Written by hand instead of with `astropy.wcs`: the import costs more than the wh
 assumption about parity and axis order is visible here.
 """
 
+import math
+
 import numpy as np
 from astropy.io import fits
 
@@ -182,4 +184,9 @@ def number(header, key, default=None):
 
 def is_number(value):
     """Return True for a finite number (a logical value is none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

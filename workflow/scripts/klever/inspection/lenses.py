@@ -184,7 +184,8 @@ def _inspect_images(request):
 
 def _inspect_arc(request):
     """Return errors and warnings of the image that a galaxy lens is fitted to."""
-    from klever.lensfit.galaxyfit import DEFAULTS, read_cutout
+    from klever.lensfit.cutout import read_cutout
+    from klever.lensfit.galaxyfit import DEFAULTS
 
     errors = []
     _check_redshifts(request, errors)

@@ -36,7 +36,7 @@ def write_fit(path, fit, settings, centre):
     ----------
     path : path
         Output ECSV.
-    fit : klever.lensfit.galaxyfit.GalaxyFit
+    fit : klever.lensfit.evidencefit.GalaxyFit
     settings : dict
         lens, z_lens, z_source, simulated.
     centre : pair of float
@@ -57,11 +57,13 @@ def write_fit(path, fit, settings, centre):
         "centre": [float(value) for value in centre],
         "profiles": epl.as_profiles(fit.best),
         "regularisation": {1: "gradient", 2: "curvature"}[fit.image.order],
+        "prior_floor": fit.floor,
         "strength": float(fit.inversion.strength),
         "log_evidence": round(float(fit.inversion.log_evidence), 3),
         "chi2": round(float(fit.inversion.chi2), 3),
         "pixels": int(fit.image.data.size),
         "source_vertices": len(fit.inversion.mesh.points),
+        "mesh_noise": None if np.isnan(fit.mesh_noise) else round(float(fit.mesh_noise), 3),
         "effective_samples": round(float(fit.posterior.effective), 1),
         "converged": bool(fit.converged),
     }
@@ -89,8 +91,8 @@ def write_maps(path, cutout, fit, settings):
     path : path
         Output MapSet on the pixels of the image: DATA, MODEL, ARC (without the light of the lens), RESIDUAL (in sigma),
         NaN where not fitted; ALPHA_X, ALPHA_Y (arcsec west and north), KAPPA, GAMMA, MU of the reference redshift.
-    cutout : klever.lensfit.galaxyfit.Cutout
-    fit : klever.lensfit.galaxyfit.GalaxyFit
+    cutout : klever.lensfit.cutout.Cutout
+    fit : klever.lensfit.evidencefit.GalaxyFit
     settings : dict
         lens, z_lens, z_source.
     """

@@ -4,7 +4,6 @@ import numpy as np
 
 __all__ = ["fit_light", "light_image", "sersic"]
 
-_RAYS = 3  # a side of each pixel
 _LOWER, _UPPER = np.array([0.02, 0.4, -0.7, -0.7]), np.array([20.0, 9.0, 0.7, 0.7])
 
 
@@ -27,30 +26,39 @@ def sersic(x, y, shape):
     return np.exp(-b * ((elliptical / radius) ** (1 / n) - 1))
 
 
-def light_image(x, y, shape, kernel):
-    """Return the profile as seen through the PSF, on the pixels of `x` and `y` (ny, nx)."""
+def light_image(x, y, shape, psf):
+    """Return the profile as seen through the PSF, on the pixels of `x` and `y` (ny, nx).
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (ny, nx)
+        Arcsec.
+    shape : sequence of 6 float
+        See `sersic`.
+    psf : ndarray, shape (odd, odd, rays, rays)
+        See `klever.lensfit.psf.psf_weights`; the profile is evaluated at every ray.
+    """
     from scipy.signal import fftconvolve
 
-    steps = (np.arange(_RAYS) + 0.5) / _RAYS - 0.5
-    x_columns, x_rows = np.gradient(x, axis=1), np.gradient(x, axis=0)
-    y_columns, y_rows = np.gradient(y, axis=1), np.gradient(y, axis=0)
-    image = np.zeros(x.shape)
-    for i in steps:
-        for j in steps:
-            image += sersic(x + i * x_columns + j * x_rows, y + i * y_columns + j * y_rows, shape)
-    half = np.array(kernel.shape) // 2
-    padded = np.pad(image / _RAYS**2, [(half[0],) * 2, (half[1],) * 2], mode="edge")
-    return fftconvolve(padded, kernel, mode="valid")
+    rays, half = psf.shape[2], psf.shape[0] // 2
+    down, along = ((np.arange((size + 2 * half) * rays) + 0.5) / rays - 0.5 - half for size in x.shape)
+    fine = []
+    for grid in (x, y):  # an image this small is flat
+        per_row, per_column = (grid[-1, 0] - grid[0, 0]) / (len(x) - 1), (grid[0, -1] - grid[0, 0]) / (len(x.T) - 1)
+        fine.append(grid[0, 0] + per_row * down[:, None] + per_column * along)
+    kernel = psf.transpose(0, 2, 1, 3).reshape(len(psf) * rays, -1)[::-1, ::-1]
+    return fftconvolve(sersic(*fine, shape), kernel, mode="valid")[::rays, ::rays]
 
 
-def fit_light(data, error, mask, x, y, kernel, start=None, robust=True):
+def fit_light(data, error, mask, x, y, psf, start=None, robust=True):
     """Fit shape and position of a Sersic profile; its amplitude and a constant background are linear.
 
     Parameters
     ----------
     data, error, mask, x, y : ndarray, shape (ny, nx)
-        As of `klever.lensfit.inversion.ArcImage`.
-    kernel : ndarray
+        As of `klever.lensfit.arcimage.ArcImage`.
+    psf : ndarray
+        See `light_image`.
     start : sequence of 6 float, optional
         Shape; a round profile of index 4 at the centre if None.
     robust : bool
@@ -70,7 +78,7 @@ def fit_light(data, error, mask, x, y, kernel, start=None, robust=True):
     target, weight = data[mask] / error[mask], 1.0 / error[mask]
 
     def residual(shape):
-        columns = np.column_stack([light_image(x, y, shape, kernel)[mask] * weight, weight])
+        columns = np.column_stack([light_image(x, y, shape, psf)[mask] * weight, weight])
         scale = np.abs(columns).max(axis=0)
         amplitudes = np.linalg.lstsq(columns / scale, target, rcond=None)[0]
         return target - columns / scale @ amplitudes

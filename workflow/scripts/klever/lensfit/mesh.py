@@ -63,35 +63,27 @@ class SourceMesh:
         """Return the triangle of each position, -1 outside the hull."""
         return self._delaunay.find_simplex(np.column_stack([x, y]))
 
-    def interpolation(self, x, y, triangle, rays=1):
-        """Return the operator from the free vertices to means of the source over groups of positions.
+    def interpolation(self, x, y, triangle):
+        """Return the free vertices that positions are interpolated between.
 
         Parameters
         ----------
-        x, y : ndarray, shape (n * rays,)
-            Arcsec; each `rays` positions in a row are averaged.
-        triangle : ndarray of int
+        x, y : ndarray, shape (n,)
+            Arcsec.
+        triangle : ndarray of int, shape (n,)
             From `locate`.
-        rays : int
 
         Returns
         -------
-        scipy.sparse.csr_array, shape (n, free.size)
+        vertex : ndarray of int, shape (n, 3)
+            Numbers among the free vertices, -1 for those on the hull and outside it, where the source is zero.
+        share : ndarray, shape (n, 3)
+            Weights.
         """
-        from scipy.sparse import csr_array
-
-        inside = triangle >= 0
-        known = np.where(inside, triangle, 0)
-        corners = self.triangles[known]
-        slopes, zero = self._slopes[known], np.roll(self.points[corners], -1, axis=1)  # where each function is zero
-        dx, dy = x[:, None] - zero[..., 0], y[:, None] - zero[..., 1]
-        weights = slopes[..., 0] * dx + slopes[..., 1] * dy
-        column = self._column[corners]
-        keep = inside[:, None] & (column >= 0)
-        row = np.repeat(np.arange(x.size) // rays, 3).reshape(-1, 3)
-        number = np.bincount(row[keep], minlength=x.size // rays)
-        pointer = np.concatenate([[0], np.cumsum(number)])
-        return csr_array((weights[keep] / rays, column[keep], pointer), shape=(x.size // rays, self.free.size))
+        corners = self.triangles[triangle]
+        slopes, zero = self._slopes[triangle], np.roll(self.points[self.triangles], -1, axis=1)[triangle]
+        share = slopes[..., 0] * (x[:, None] - zero[..., 0]) + slopes[..., 1] * (y[:, None] - zero[..., 1])
+        return np.where(triangle[:, None] >= 0, self._column[corners], -1), share
 
     def gradient(self, values, triangle):
         """Return the gradient of a source with values at the free vertices, shape (n, 2), zero outside the hull."""
@@ -100,27 +92,42 @@ class SourceMesh:
         slope = np.einsum("mk,mkj->mj", everywhere[self.triangles], self._slopes)
         return np.where(triangle[:, None] >= 0, slope[triangle], 0.0)
 
-    def roughness(self, order=1):
+    def roughness(self, order=1, weight=None):
         r"""Return the matrix H of the regularisation.
 
-        Order 1 is the gradient, :math:`s^T H s = \int |\nabla s|^2 dA`, order 2 the curvature,
-        :math:`A \int |\nabla^2 s|^2 dA` with the area A of the mesh.  Both are the same for a source plane that is
-        stretched, and hardly depend on where the vertices lie, so neither enters the evidence: a sum over vertices
-        would prefer lenses that magnify more or less.
+        Order 1 is the gradient, :math:`s^T H s = \int w |\nabla s|^2 dA`, order 2 the curvature,
+        :math:`A \int |\nabla \cdot w \nabla s|^2 dA` with the area A of the mesh.  Both are the same for a source plane
+        that is stretched, and hardly depend on where the vertices lie, so neither enters the evidence: a sum over
+        vertices would prefer lenses that magnify more or less.
+
+        Parameters
+        ----------
+        order : int
+        weight : ndarray, shape (n,), optional
+            w at all vertices, positive; 1 if None.
 
         Returns
         -------
-        ndarray, shape (free.size, free.size)
+        matrix : ndarray, shape (free.size, free.size)
             Symmetric, positive definite: the source is zero on the hull.
+        log_det : float
+            Logarithm of its determinant.
         """
-        local = np.einsum("mij,mkj,m->mik", self._slopes, self._slopes, self.areas)
+        from scipy.linalg import cholesky
+        from scipy.sparse import csr_array
+
+        areas = self.areas if weight is None else self.areas * weight[self.triangles].mean(axis=1)
+        local = np.einsum("mij,mkj,m->mik", self._slopes, self._slopes, areas)
         column = self._column[self.triangles]
         rows, columns = (np.broadcast_to(c, local.shape) for c in (column[:, :, None], column[:, None, :]))
         keep = (rows >= 0) & (columns >= 0)
         size = self.free.size
         matrix = np.bincount(rows[keep] * size + columns[keep], weights=local[keep], minlength=size * size)
         matrix = matrix.reshape(size, size)
+        log_det = 2 * float(np.sum(np.log(np.diag(cholesky(matrix, lower=True, check_finite=False)))))
         if order == 1:
-            return matrix
+            return matrix, log_det
         mass = np.bincount(self.triangles.ravel(), np.repeat(self.areas / 3, 3), len(self.points))[self.free]
-        return self.area * (matrix / mass) @ matrix
+        sparse = csr_array(matrix)
+        curvature = self.area * (sparse.multiply(1 / mass).tocsr() @ sparse).toarray()
+        return curvature, 2 * log_det + size * np.log(self.area) - float(np.sum(np.log(mass)))

@@ -1,15 +1,12 @@
 """Posterior of lens parameters from an evidence that is costly and, between meshes, slightly rough.
 
-Re-meshing the source plane makes the evidence jump by about one between neighbouring models, which defeats finite
-differences.  A quadratic is therefore regressed on many evaluations; it is the way to the maximum and the proposal of
-the samples, whose weights are the evidence itself.
-
-The errors are too small: on simulated rings of S/N 30 (benchmarks/lens_fit_coverage.py) the true parameters were within
-the joint 95 % region in 3 of 6 noise seeds, with a mean chi2 of 18 for 8 parameters, a factor 1.5 in the errors.  Other
-meshes of the same image move the best model by less than half an error, so the cause is not the mesh.
+Re-meshing the source plane makes ln evidence jump between neighbouring models, on one mesh by one to five, which
+defeats finite differences.  A quadratic is therefore regressed on many evaluations; it is the way to the maximum and
+the proposal of the samples, whose weights are the evidence itself.
 """
 
 from dataclasses import dataclass
+from math import lgamma
 
 import numpy as np
 
@@ -19,6 +16,9 @@ _WORTH = 5.0  # difference of ln evidence from the largest at which a point coun
 _FURTHEST = 3.0  # longest move in one round, in standard deviations
 _CONVERGED = 0.4
 _SPREAD = 1.3  # standard deviation of the points of a round, and of the proposal, in those of the posterior
+_ENOUGH = 0.2  # effective samples of each draw; the posterior is not normal if there are fewer
+_DRAWINGS = 3
+_FREEDOM = 4  # degrees of freedom of a Student distribution: fat tails with a finite covariance
 
 
 @dataclass
@@ -105,12 +105,15 @@ def climb(log_evidence, start, covariance, rng, points=100, rounds=8):
 def weighted_samples(log_evidence, best, covariance, rng, draws=400, number=200):
     """Return samples of a posterior by importance: drawn of a wider normal distribution, kept in proportion.
 
+    If the draws are worth less than a fifth of their number, the posterior is not normal: as many are drawn twice more,
+    of Student distributions with the moments found, whose tails reach what the first draws missed.
+
     Parameters
     ----------
     log_evidence, best, covariance, rng
         See `climb`.
     draws : int
-        Evaluations.
+        Evaluations in a round.
     number : int
         Samples to return.
 
@@ -118,16 +121,39 @@ def weighted_samples(log_evidence, best, covariance, rng, draws=400, number=200)
     -------
     Posterior
     """
-    root, k = np.linalg.cholesky(covariance), len(best)
-    white = rng.standard_normal((draws, k))
-    points = best + _SPREAD * white @ root.T
-    values = np.array([log_evidence(point) for point in points])
-    logarithm = values + 0.5 * np.sum(white**2, axis=1)
-    weight = np.exp(logarithm - logarithm.max())
-    weight /= weight.sum()
+    points, values, proposals = np.zeros((0, len(best))), np.zeros(0), []
+    centre, spread = best, covariance
+    for _ in range(_DRAWINGS):
+        root = _SPREAD * np.linalg.cholesky(spread)
+        proposals.append((centre, root, bool(proposals)))
+        new = centre + rng.standard_normal((draws, len(best))) @ root.T
+        if proposals[-1][-1]:
+            new = centre + (new - centre) * np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, (draws, 1)))
+        points = np.vstack([points, new])
+        values = np.concatenate([values, [log_evidence(point) for point in new]])
+        logarithm = values - np.logaddexp.reduce([_log_density(points, *one) for one in proposals], axis=0)
+        weight = np.exp(logarithm - logarithm.max())
+        weight /= weight.sum()
+        effective = 1.0 / float(np.sum(weight**2))
+        if len(points) == draws and effective > _ENOUGH * draws:
+            break
+        centre = weight @ points
+        off = points - centre
+        few = len(best) / (len(best) + effective)  # a few points tell little of the covariance
+        spread = few * covariance + (1 - few) * (weight[:, None] * off).T @ off
     chosen = np.searchsorted(np.cumsum(weight), (np.arange(number) + rng.random()) / number)
-    chosen = np.minimum(chosen, draws - 1)
-    return Posterior(points[chosen], values[chosen], 1.0 / float(np.sum(weight**2)))
+    chosen = np.minimum(chosen, len(points) - 1)
+    return Posterior(points[chosen], values[chosen], effective)
+
+
+def _log_density(points, centre, root, student):
+    """Logarithm of a normal density or of that of Student."""
+    k, square = len(centre), np.sum(np.linalg.solve(root, (points - centre).T) ** 2, axis=0)
+    scale = -np.sum(np.log(np.diag(root))) - 0.5 * k * np.log(np.pi)
+    if not student:
+        return scale - 0.5 * k * np.log(2) - 0.5 * square
+    scale += lgamma(0.5 * (_FREEDOM + k)) - lgamma(0.5 * _FREEDOM) - 0.5 * k * np.log(_FREEDOM)
+    return scale - 0.5 * (_FREEDOM + k) * np.log1p(square / _FREEDOM)
 
 
 def emcee_samples(log_evidence, best, covariance, rng, walkers=24, steps=150, number=200):

@@ -27,7 +27,7 @@ def shapelets(x, y, size, order):
 def _residual(image, vector, order, wanted=False):
     alpha = deflection(image.x, image.y, vector[:8])
     x, y = image.x - alpha[0] - vector[8], image.y - alpha[1] - vector[9]
-    functions = image.blur @ shapelets(x, y, np.exp(vector[10]), order)
+    functions = image.blur(shapelets(x, y, np.exp(vector[10]), order))
     columns = np.column_stack([functions, image.light.T]) * np.sqrt(image.weight)[:, None]
     target = image.data * np.sqrt(image.weight)
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-300)
@@ -42,7 +42,7 @@ def shapelet_start(image, theta_e, centre=(0.0, 0.0), orders=(2, 6)):
 
     Parameters
     ----------
-    image : klever.lensfit.inversion.ArcImage
+    image : klever.lensfit.arcimage.ArcImage
         With one ray a pixel.
     theta_e : float
         First guess of the Einstein radius, arcsec.

@@ -36,7 +36,13 @@ COLOURS = {
     "high_redshift": "#D55E00",
 }
 
-MAP_COLOURS = {"image": "gray_r", "flux": "cividis", "metallicity": "viridis", "ratio": "cividis"}
+MAP_COLOURS = {
+    "image": "gray_r",
+    "flux": "cividis",
+    "metallicity": "viridis",
+    "ratio": "cividis",
+    "diverging": "RdBu_r",
+}
 
 RC = {
     "font.family": "DejaVu Sans",

@@ -4,17 +4,18 @@ import textwrap
 
 import numpy as np
 
-from klever.maps import masked
+from klever.maps import MapSet, masked
 from klever.publish.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_simulated
-from klever.publish.gradient_panel import draw_gradient, draw_legend, rows_of
+from klever.publish.gradient_panel import draw_gradient, draw_legend, quoted_annuli, rows_of
 from klever.publish.page_frame import Frame
 
 __all__ = ["draw_page", "gradient_sentence", "state_sentence"]
 
 RATIOS = {
-    "R3": r"log [O$\,$III]/H$\beta$",
     "N2": r"log [N$\,$II]/H$\alpha$",
+    "R3": r"log [O$\,$III]/H$\beta$",
     "S2": r"log [S$\,$II]/H$\alpha$",
+    "S3S2": r"log [S$\,$III]/[S$\,$II]",
     "O3O2": r"log [O$\,$III]/[O$\,$II]",
 }
 
@@ -48,7 +49,7 @@ def gradient_sentence(state, map_state, source_psf):
     return "No gradient: no annulus about the centre holds a measured pixel."
 
 
-def draw_page(source, metallicity, annuli, gradient, source_psf, properties, settings):
+def draw_page(source, metallicity, annuli, gradient, source_psf, properties, settings, residuals=None, asymmetry=()):
     """Draw the page; call within `klever.publish.figure_style.paper_style`.
 
     Parameters
@@ -59,6 +60,10 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
         Any may be empty.
     settings : dict
         ``galaxy``, ``name``, ``z``, ``lens``, ``simulated``.
+    residuals : klever.maps.MapSet, optional
+        RESIDUAL: metallicity minus its radial profile.
+    asymmetry : astropy.table.Table, optional
+        What the map holds beside its profile.
 
     Returns
     -------
@@ -72,17 +77,22 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
     halpha = _values(metallicity, "HALPHA", source)
     log_oh = _values(metallicity, "LOG_OH")
     ratios = {name: values for name in RATIOS if np.isfinite(values := _values(metallicity, name)).any()}
-    maps = ["image", "halpha", "metallicity", *ratios]
+    velocity, residual = _velocity(source), _values(residuals or MapSet(), "RESIDUAL")
+    beyond = {"residual": residual, "velocity": velocity}
+    beyond = {name: values for name, values in beyond.items() if np.isfinite(values).any()}
+    maps = ["image", "halpha", "metallicity", *ratios, *beyond]
     single = len(regions) == 1
     if single:
         maps.insert(3, "gradient")
+    if len(maps) % 4 == 1 and maps[-1] == "velocity":
+        maps.pop()  # not a row for it alone
     rows = -(-len(maps) // 4) + (not single)
     map_state = str(metallicity.header.get("STATE", "ok"))
 
     def sentence(state):
         return gradient_sentence(state, map_state, source_psf)
 
-    footer = _footer(map_state, gradient, properties, settings, sentence)
+    footer = _footer(map_state, gradient, properties, settings, sentence, asymmetry)
     side = PAGE_WIDTH * (_RIGHT - _LEFT) / (4 + 3 * _GAP)
     below = 0.60 + 0.125 * len(footer.splitlines())
     height = _ABOVE + rows * side + (rows - 1) * _BETWEEN + below
@@ -113,6 +123,9 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
             _show(axes, log_oh, frame, "metallicity", "12 + log(O/H)")
             _apertures(axes, frame, annuli, source_psf)
             _psf(axes, source_psf, half)
+        elif name in beyond:
+            title = {"residual": "log(O/H) $-$ profile", "velocity": "velocity [km/s]"}[name]
+            _show(axes, beyond[name], frame, "diverging", title, centred=name == "residual")
         else:
             _show(axes, ratios[name], frame, "ratio", RATIOS[name])
     if not single:
@@ -136,6 +149,17 @@ def _values(maps, name, fallback=None):
     return np.full(shape, np.nan)
 
 
+def _velocity(source):
+    """Velocity of the gas in the source plane about its median, where the line is significant."""
+    for group, line in (("HALPHA", "HALPHA"), ("OIII", "OIII5007")):
+        name = f"VELOCITY_{group}"
+        if name in source and line in source and source[line].error is not None:
+            values = np.where(np.isfinite(masked(source, line, snr=5.0)[0]), masked(source, name)[0], np.nan)
+            if np.isfinite(values).any():
+                return values - np.nanmedian(values)
+    return _values(MapSet(), "")
+
+
 def _significant(source, halpha):
     """Halpha where it exceeds 3 sigma (anywhere, without errors), to frame the page on the galaxy."""
     if "HALPHA" in source and source["HALPHA"].error is not None:
@@ -148,8 +172,11 @@ def _reach(annuli):
     return max(outer, default=0.0)
 
 
-def _show(axes, values, frame, kind, label, limits=(2, 98), stretch=False):
-    """Show a map with its colour bar; `limits` are percentiles, or (None, 1) for the range 0 to 1."""
+def _show(axes, values, frame, kind, label, limits=(2, 98), stretch=False, centred=False):
+    """Show a map with its colour bar; `limits` are percentiles, or (None, 1) for the range 0 to 1.
+
+    `centred` puts the middle of the colours at zero.
+    """
     axes.set_title(label, pad=3)
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -158,6 +185,9 @@ def _show(axes, values, frame, kind, label, limits=(2, 98), stretch=False):
     low, high = (0.0, 1.0) if limits[0] is None else np.percentile(finite, limits)
     if high - low < 1e-6 * max(abs(high), abs(low)):
         low, high = low - 0.05, high + 0.05
+    if centred:
+        high = np.ceil(100 * max(abs(low), abs(high))) / 100
+        low = -high
     norm = None
     if stretch:
         from matplotlib.colors import PowerNorm
@@ -171,8 +201,14 @@ def _show(axes, values, frame, kind, label, limits=(2, 98), stretch=False):
     bar_axes = axes.inset_axes([1.03, 0.0, 0.05, 1.0])
     bar = axes.figure.colorbar(shown, cax=bar_axes)
     bar.outline.set_linewidth(0.5)
-    bar.locator = _locator(4)
+    bar.locator = _locator(4) if not centred else _ends(high)
     bar.ax.tick_params(length=1.5, pad=1.5)
+
+
+def _ends(high):
+    from matplotlib.ticker import FixedLocator
+
+    return FixedLocator([-high, 0.0, high])
 
 
 def _locator(bins):
@@ -191,7 +227,7 @@ def _apertures(axes, frame, annuli, source_psf):
     flatness = np.sqrt(float(row["fwhm_minor"]) / float(row["fwhm_major"])) if row is not None else 1.0
     flatness = flatness if np.isfinite(flatness) else 1.0
     outer = {}
-    for row in rows_of(annuli, aperture="elliptical"):
+    for row in quoted_annuli(annuli, aperture="elliptical"):
         if np.isfinite(float(row["log_oh"])):
             outer.setdefault(str(row["region"]), []).append(float(row["radius_outer_kpc"]))
     for region, radii in outer.items():
@@ -261,11 +297,11 @@ def _titles(figure, height, settings):
         stamp_simulated(figure, x=0.98, y=1 - 0.08 / height)
 
 
-def _signed(value):
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+def _signed(value, digits=3):
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _footer(map_state, gradient, properties, settings, sentence):
+def _footer(map_state, gradient, properties, settings, sentence, asymmetry=()):
     """Say what was measured, or why not."""
     parts = [] if settings.get("include", True) else [state_sentence("excluded")]
     if map_state not in {"ok", "excluded"} or (map_state == "excluded" and not parts):
@@ -274,10 +310,27 @@ def _footer(map_state, gradient, properties, settings, sentence):
         region = "" if str(row["region"]) == "all" else f" ({row['region']})"
         if str(row["state"]) == "ok":
             parts.append(f"Gradient{region} {_signed(float(row['slope']))} ± {float(row['slope_error']):.3f} dex/kpc, "
-                         f"{row['resolved']}.")  # fmt: skip
+                         f"{row['resolved']}{_intrinsic(row)}.")  # fmt: skip
         elif (reason := sentence(str(row["state"]))) not in parts and map_state == "ok":
             parts.append(f"{reason}{region}")
     if len(properties) and str(properties[0]["state"]) == "ok":
         row = properties[0]
         parts.append(f"Global 12 + log(O/H) = {float(row['log_oh']):.2f} from {row['diagnostics']}.")
+    for row in asymmetry:
+        if str(row["state"]) == "ok":
+            region = "" if str(row["region"]) == "all" else f" ({row['region']})"
+            parts.append(
+                f"Beside the profile{region}: dipole {float(row['dipole']):.2f}, quadrupole "
+                f"{float(row['quadrupole']):.2f} dex (p = {float(row['chi2_p']):.2g}); with star formation "
+                f"ρ = {_signed(float(row['sfr_residual_correlation']), 2)} "
+                f"(p = {float(row['sfr_residual_correlation_p']):.2g})."
+            )
     return "\n".join(textwrap.wrap("  ".join(parts), 128))
+
+
+def _intrinsic(row):
+    """Say what the gradient is before the PSF flattens it, where that is known."""
+    if "slope_intrinsic" not in row.colnames or not np.isfinite(float(row["slope_intrinsic"])):
+        return ""
+    value, error = float(row["slope_intrinsic"]), float(row["slope_intrinsic_error"])
+    return f"; {_signed(value)} ± {error:.3f} without the PSF"

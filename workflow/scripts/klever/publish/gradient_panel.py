@@ -6,7 +6,7 @@ import numpy as np
 
 from klever.publish.figure_style import COLOURS
 
-__all__ = ["draw_gradient", "draw_legend", "fit_band", "rows_of"]
+__all__ = ["draw_gradient", "draw_legend", "fit_band", "quoted_annuli", "rows_of"]
 
 
 def rows_of(table, **values):
@@ -14,11 +14,17 @@ def rows_of(table, **values):
     return [row for row in table if all(str(row[name]) == value for name, value in values.items())]
 
 
-def fit_band(radius, points, slope, intercept, slope_error, intercept_error):
+def quoted_annuli(annuli, **values):
+    """Return the rows of annuli by mean abundances of pixels, as the paper's, that have these values."""
+    if "method" in getattr(annuli, "colnames", ()):
+        values["method"] = "pixels"
+    return rows_of(annuli, **values)
+
+
+def fit_band(radius, points, slope, intercept, slope_error, intercept_error, correlation=None):
     """Half the 16-84 % width of a linear fit at each radius.
 
-    Slope and intercept of a line are anticorrelated and the table of gradients holds only their errors, so their
-    covariance is taken from the weighted points and scaled to those errors.
+    Slope and intercept of a line are anticorrelated. Without their correlation it is taken from the weighted points.
 
     Parameters
     ----------
@@ -28,6 +34,8 @@ def fit_band(radius, points, slope, intercept, slope_error, intercept_error):
         Radius (kpc) and error (dex) of the annuli of the fit.
     slope, intercept, slope_error, intercept_error : float
         In dex/kpc and dex.
+    correlation : float, optional
+        Of slope and intercept.
 
     Returns
     -------
@@ -37,7 +45,10 @@ def fit_band(radius, points, slope, intercept, slope_error, intercept_error):
     at, error = (np.asarray(values, dtype=float) for values in points)
     good = np.isfinite(at) & np.isfinite(error) & (error > 0)
     weight = 1 / error[good] ** 2
-    correlation = 0.0
+    if correlation is not None and np.isfinite(correlation):
+        good &= False
+    else:
+        correlation = 0.0
     if good.sum() >= 2 and np.ptp(at[good]) > 0:
         correlation = -np.sum(weight * at[good]) / np.sqrt(np.sum(weight) * np.sum(weight * at[good] ** 2))
     tilt = slope_error * radius
@@ -123,9 +134,10 @@ def draw_legend(figure, panels, y):
 
 
 def _points(annuli, region, aperture):
-    """Radius, metallicity and error of the annuli with a finite value."""
-    rows = rows_of(annuli, region=region, aperture=aperture)
-    values = np.array([[float(row[name]) for name in ("radius_kpc", "log_oh", "log_oh_error")] for row in rows])
+    """Radius, metallicity and error (of noise, where it is known apart) of the annuli with a finite value."""
+    rows = quoted_annuli(annuli, region=region, aperture=aperture)
+    own = "log_oh_noise_error" if "log_oh_noise_error" in getattr(annuli, "colnames", ()) else "log_oh_error"
+    values = np.array([[float(row[name]) for name in ("radius_kpc", "log_oh", own)] for row in rows])
     values = values.reshape(-1, 3)
     return values[np.isfinite(values[:, 0]) & np.isfinite(values[:, 1])].T
 
@@ -147,7 +159,8 @@ def _draw_fit(axes, fit, points):
     """Line and 16-84 % band; returns the levels that must be in view."""
     radius = np.linspace(0, axes.get_xlim()[1], 50)
     names = ("slope", "intercept", "slope_error", "intercept_error")
-    line, half = fit_band(radius, (points[0], points[2]), *(float(fit[name]) for name in names))
+    known = float(fit["correlation"]) if "correlation" in getattr(fit, "colnames", ()) else None
+    line, half = fit_band(radius, (points[0], points[2]), *(float(fit[name]) for name in names), known)
     axes.plot(radius, line, color=COLOURS["fit"], label="fit", zorder=2.5)
     axes.fill_between(radius, line - half, line + half, color=COLOURS["fit"], alpha=0.18, lw=0, zorder=2)
     return [line.min(), line.max()]

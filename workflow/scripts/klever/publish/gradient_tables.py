@@ -9,6 +9,9 @@ __all__ = ["gradient_rows", "gradient_table", "gradient_table_latex", "published
 
 _CLASSES = {"resolved": "Yes", "marginal": "Marg"}
 
+# Columns that the paper does not print, with title and unit (dex per kpc by default).
+_EXTRA = {"slope_paper": ("Paper's recipe", None), "slope_intrinsic": ("PSF removed", None)}
+
 # Name of a galaxy (and region) of ours in the published tables, where it differs.
 _PUBLISHED_NAMES = {("horseshoe_west", "all"): "horseshoe"}
 
@@ -19,6 +22,22 @@ _COLUMNS = {
     "lens": ("U", None, "lens"),
     "slope": ("f8", "dex kpc-1", "radial gradient of 12+log(O/H)"),
     "slope_error": ("f8", "dex kpc-1", "1 sigma"),
+    "errors": ("U", None, "of slope: covariance (correlated noise, calibration) or paper (scatter and pixel errors)"),
+    "method": ("U", None, "of slope: pixels (mean abundances) or fluxes (abundances of mean fluxes)"),
+    "slope_paper": ("f8", "dex kpc-1", "by the paper's recipe: mean abundances, independent annuli"),
+    "slope_paper_error": ("f8", "dex kpc-1", "1 sigma, from scatter and pixel errors"),
+    "slope_fluxes": ("f8", "dex kpc-1", "of the abundances of mean fluxes"),
+    "slope_fluxes_error": ("f8", "dex kpc-1", "1 sigma, with covariance"),
+    "slope_intrinsic": ("f8", "dex kpc-1", "with the flattening by the PSF removed"),
+    "slope_intrinsic_error": ("f8", "dex kpc-1", "1 sigma, with covariance"),
+    "r_e_kpc": ("f8", "kpc", "half-light radius of the line emission, free of the PSF"),
+    "slope_per_re": ("f8", "dex", "slope times r_e"),
+    "slope_per_re_error": ("f8", "dex", "1 sigma"),
+    "slope_calibrations": ("f8", "dex kpc-1", "half the range over sets of calibrations"),
+    "slope_centre": ("f8", "dex kpc-1", "change with the other centre"),
+    "slope_aperture": ("f8", "dex kpc-1", "elliptical minus circular"),
+    "slope_lens": ("f8", "dex kpc-1", "spread over realisations of the lens model"),
+    "slope_lens_models": ("f8", "dex kpc-1", "spread over other lens models"),
     "resolved": ("U", None, "resolved: reaches 2 PSF HWHM; marginal: 1 to 2 (Sect. 4.2)"),
     "psf_fwhm_major_kpc": ("f8", "kpc", "major axis of the source-plane PSF"),
     "psf_fwhm_minor_kpc": ("f8", "kpc", "minor axis of the source-plane PSF"),
@@ -91,7 +110,7 @@ def gradient_rows(tables, aperture, galaxies):
 
 def _row(entry, region, row):
     name = entry["name"] if region == "all" else f"{entry['name']} ({region.capitalize()})"
-    numbers = ("slope", "slope_error", "psf_fwhm_major_kpc", "psf_fwhm_minor_kpc")
+    numbers = [key for key, (kind, *_) in _COLUMNS.items() if kind == "f8" and not key.startswith("published_")]
     return {
         "galaxy": entry["galaxy"],
         "name": name,
@@ -99,7 +118,8 @@ def _row(entry, region, row):
         "lens": entry["lens"],
         "resolved": str(row["resolved"]),
         "diagnostics": str(row["diagnostics"]),
-        **{key: float(np.ma.filled(row[key], np.nan)) for key in numbers},
+        **{key: str(row[key]) if key in row.colnames else "" for key in ("errors", "method")},
+        **{key: float(np.ma.filled(row[key], np.nan)) if key in row.colnames else np.nan for key in numbers},
     }
 
 
@@ -141,7 +161,7 @@ def gradient_table(rows, without, published, aperture, simulated):
         values = [row[name] for row in rows]
         dtype = f"U{max([1, *map(len, values)])}" if kind == "U" else kind
         column = MaskedColumn(values, name=name, dtype=dtype, unit=unit, description=description)
-        if name.startswith("published_"):
+        if kind == "f8":
             column.mask = ~np.isfinite(np.asarray(values, dtype=float))
         table[name] = column
     return table
@@ -162,6 +182,8 @@ def gradient_table_latex(table):
         if elliptical:
             cells.append(f"${row['psf_fwhm_major_kpc']:.2f} \\times {row['psf_fwhm_minor_kpc']:.2f}$")
         cells.append(ratio_names(row["diagnostics"]))
+        for name in _EXTRA:
+            cells.append(measurement(*(float(np.ma.filled(row[key], np.nan)) for key in (name, f"{name}_error"))))
         heading = escape(str(row["lens"]).upper()) if members[row["lens"]] > 1 else ""
         if heading != previous:
             groups.append((heading, []))
@@ -170,6 +192,7 @@ def gradient_table_latex(table):
     psf = elliptical * [("PSF FWHM", "[kpc]")]
     kind = "" if elliptical else " (circ. apertures)"
     head = [("Galaxy", ""), (f"Gradient{kind}", r"[dex kpc$^{-1}$]"), ("Resolved", ""), *psf, ("Diagnostics", "")]
+    head += [(title, r"[dex kpc$^{-1}$]" if unit is None else unit) for title, unit in _EXTRA.values()]
     simulated = table.meta["data"] == "simulated data"
     return latex_table(
         [cell for cell, _ in head],
@@ -186,7 +209,10 @@ _CAPTIONS = {
         "Radial metallicity gradients in elliptical apertures of the shape of the source-plane PSF, for the galaxies "
         "where they are at least marginally resolved. Resolved (``Yes''): extracted out to more than twice the PSF "
         r"HWHM, $\sqrt{\mathrm{HWHM}_{x} \times \mathrm{HWHM}_{y}}$; ``Marg'': between one and two times. PSF FWHM: "
-        "major and minor axis of the PSF in the source plane. Diagnostics: line ratios of the metallicity map."
+        "major and minor axis of the PSF in the source plane. Diagnostics: line ratios of the metallicity map. Errors "
+        "of the gradient: noise, correlated between pixels, and calibration, common to all. Paper's recipe: errors "
+        "from the scatter and the errors of single pixels. PSF removed: against the mean radius that the light of an "
+        "annulus comes from."
     ),
     "circular": (
         "Radial metallicity gradients in circular apertures in the source plane; columns as in the table of the "

@@ -15,8 +15,8 @@ def draw_lens_fit(cutout, fit, title=""):
 
     Parameters
     ----------
-    cutout : klever.lensfit.galaxyfit.Cutout
-    fit : klever.lensfit.galaxyfit.GalaxyFit
+    cutout : klever.lensfit.cutout.Cutout
+    fit : klever.lensfit.evidencefit.GalaxyFit
     title : str
 
     Returns

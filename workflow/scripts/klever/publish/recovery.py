@@ -4,12 +4,14 @@ import numpy as np
 
 __all__ = ["aperture_fractions", "fitted_gaussian", "format_summary", "recovery_row", "resolved_galaxies", "summarise"]
 
-RELATIVE = {"flux", "mu_halpha"}  # quantities whose bias is a fraction of the truth
-SLOPES = ("slope_elliptical", "slope_circular")
-QUANTITIES = ("flux", "velocity", "dispersion", "mu_halpha", "log_oh", *SLOPES)
+RELATIVE = {"flux", "mu_halpha", "sfr"}  # quantities whose bias is a fraction of the truth
+MEASURED_SLOPES = ("slope_elliptical", "slope_circular")
+INTRINSIC_SLOPES = ("slope_intrinsic_elliptical", "slope_intrinsic_circular")
+SLOPES = MEASURED_SLOPES + INTRINSIC_SLOPES
+QUANTITIES = ("flux", "velocity", "dispersion", "mu_halpha", "sfr", "ebv", "log_mstar", "log_oh", *SLOPES)
 UNITS = {
-    "flux": "erg s-1 cm-2", "velocity": "km s-1", "dispersion": "km s-1", "mu_halpha": "", "log_oh": "dex",
-    "slope_elliptical": "dex kpc-1", "slope_circular": "dex kpc-1",
+    "flux": "erg s-1 cm-2", "velocity": "km s-1", "dispersion": "km s-1", "mu_halpha": "", "sfr": "Msun yr-1",
+    "ebv": "mag", "log_mstar": "dex", "log_oh": "dex", **dict.fromkeys(SLOPES, "dex kpc-1"),
 }  # fmt: skip
 SUBSAMPLES = 10
 
@@ -182,8 +184,16 @@ def _note(quantity, bias=np.nan, flattening=np.nan):
         return "truth: Halpha-weighted over the galaxy; measured: pseudo-fibre"
     if quantity == "mu_halpha":
         return "truth: whole field over whole source; measured: significant pixels"
+    if quantity == "sfr":
+        return "truth: whole galaxy; measured: Halpha spaxels above 5 sigma"
+    if quantity == "ebv":
+        return "truth: one value per galaxy; measured: Halpha/Hbeta of the pseudo-fibre"
+    if quantity == "log_mstar":
+        return "truth: catalogue of the simulation; measured: photometry"
     if quantity in SLOPES:
-        text = "de-lensed gradients are biased by seeing and the S/N cut"
+        text = "annuli against the radius their light comes from"
+        if quantity in MEASURED_SLOPES:
+            text = "de-lensed gradients are flattened by the PSF and the S/N cut"
         if np.isfinite(bias):
             text += f": here by {bias:+.4f} dex/kpc (median of measured - truth)"
         if np.isfinite(flattening):

@@ -13,8 +13,13 @@ PANELS = (
     ("velocity dispersion", "[km/s]", [("dispersion", None, True)], False),
     ("magnification", "", [("mu_halpha", None, True)], True),
     ("12 + log(O/H)", "", [("log_oh", None, True)], False),
+    ("star-formation rate", r"[M$_\odot$/yr]", [("sfr", None, True)], True),
+    ("E(B$-$V)", "[mag]", [("ebv", None, True)], False),
+    (r"log stellar mass", r"[M$_\odot$]", [("log_mstar", None, True)], False),
     ("gradient", "[dex/kpc]", [("slope_circular", None, False), ("slope_elliptical", None, True)], False),
-)
+    ("gradient without the PSF", "[dex/kpc]",
+     [("slope_intrinsic_circular", None, False), ("slope_intrinsic_elliptical", None, True)], False),
+)  # fmt: skip
 PULL_LIMIT = 5.0
 BIN = 0.5
 
@@ -32,15 +37,19 @@ def draw_recovery_figure(recovery, summary):
     Returns
     -------
     matplotlib.figure.Figure
-        17 cm wide, stamped as simulated data. Pulls beyond 5 are counted in the outermost bins; the curve is the unit
-        Gaussian with the area of the histogram. Numbers in brackets count the measurements.
+        17 cm wide, stamped as simulated data, one panel for each quantity that is measured. Pulls beyond 5 are counted
+        in the outermost bins; the curve is the unit Gaussian with the area of the histogram. Numbers in brackets count
+        the measurements. The axes of gradients leave out those with an error above three times the median.
     """
     from matplotlib.figure import Figure
 
-    height = 15.4 * CENTIMETRE
+    panels = [panel for panel in PANELS if any(_rows(recovery, *item[:2]).size for item in panel[2])] or PANELS[:1]
+    rows = -(-len(panels) // 3)
+    height = (1.2 + 7.1 * rows) * CENTIMETRE
     figure = Figure(figsize=(PAGE_WIDTH, height), layout=None)
-    grid = figure.add_gridspec(2, 3, left=0.085, right=0.985, top=0.90, bottom=0.065, wspace=0.36, hspace=0.30)
-    for index, (title, unit, series, logarithmic) in enumerate(PANELS):
+    grid = figure.add_gridspec(rows, 3, left=0.085, right=0.985, top=1 - 1.5 * CENTIMETRE / height,
+                               bottom=1.0 * CENTIMETRE / height, wspace=0.36, hspace=0.30)  # fmt: skip
+    for index, (title, unit, series, logarithmic) in enumerate(panels):
         cell = grid[divmod(index, 3)].subgridspec(2, 1, height_ratios=(2.6, 1), hspace=0.42)
         upper, lower = figure.add_subplot(cell[0]), figure.add_subplot(cell[1])
         upper.set_title(title, pad=10)
@@ -53,8 +62,16 @@ def draw_recovery_figure(recovery, summary):
         _compare(upper, chosen, logarithmic)
         _histogram(lower, chosen)
         _numbers(upper, summary, chosen)
-    figure.text(0.085, 0.992, "Recovery of the simulated truth", ha="left", va="top", fontsize=9, fontweight="bold")
-    stamp_simulated(figure, x=0.985)
+    figure.text(
+        0.085,
+        1 - 0.12 * CENTIMETRE / height,
+        "Recovery of the simulated truth",
+        ha="left",
+        va="top",
+        fontsize=9,
+        fontweight="bold",
+    )
+    stamp_simulated(figure, x=0.985, y=1 - 0.12 * CENTIMETRE / height)
     return figure
 
 
@@ -70,6 +87,10 @@ def _rows(recovery, quantity, line):
     return (np.array(chosen).reshape(-1, 4) * scale).T
 
 
+def _short(quantity):
+    return quantity.removeprefix("slope_").removeprefix("intrinsic_")
+
+
 def _compare(axes, chosen, logarithmic):
     values = np.hstack([values for values, *_ in chosen])
     if not values.size:
@@ -77,7 +98,10 @@ def _compare(axes, chosen, logarithmic):
                   color=COLOURS["neutral"])  # fmt: skip
         axes.set(xticks=[], yticks=[])
         return
-    low, high = _range(values[:2], logarithmic)
+    shown = values
+    if any(quantity.startswith("slope_") for _, quantity, *_ in chosen):
+        shown = values[:, values[2] <= 3 * np.median(values[2])]
+    low, high = _range(shown[:2], logarithmic)
     if logarithmic:
         axes.set(xscale="log", yscale="log")
     for (truth, measured, error, _), quantity, _, filled in chosen:
@@ -88,7 +112,7 @@ def _compare(axes, chosen, logarithmic):
         below = np.minimum(error, 0.999 * measured) if logarithmic else error
         axes.errorbar(truth, measured, (np.maximum(below, 0), error), fmt="o", ms=2.8, mec=colour, mew=0.6,
                       mfc=colour if filled else "white", ecolor=COLOURS["neutral"], elinewidth=0.5, zorder=3,
-                      label=quantity.removeprefix("slope_"))  # fmt: skip
+                      label=_short(quantity))  # fmt: skip
     axes.plot([low, high], [low, high], color=COLOURS["fit"], lw=0.8, zorder=2)
     axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
     _ticks(axes, logarithmic, low, high)
@@ -148,6 +172,6 @@ def _numbers(axes, summary, chosen):
         for row in summary:
             same = str(row["sample"]) == "all" and str(row["quantity"]) == quantity
             if same and line in (None, str(row["line"])) and row["n"]:
-                name = quantity.removeprefix("slope_") if len(chosen) > 1 else "median |pull|"
+                name = _short(quantity) if len(chosen) > 1 else "median |pull|"
                 texts.append(f"{name} {float(row['median_abs_pull']):.2f} ({row['n']})")
     axes.text(0.5, 1.02, ", ".join(texts), transform=axes.transAxes, ha="center", va="bottom", fontsize=5.8)

@@ -69,10 +69,14 @@ STAGES = (
     Stage("lens", "lens", _GALAXY + "lens.fits", needs=("simulate_lens", "align")),
     Stage("source", "source", _GALAXY + "source.fits", needs=("align", "lens")),
     Stage("magnification", "magnification", _GALAXY + "magnification.ecsv", needs=("source", "lens")),
+    Stage("photometry", "photometry", _GALAXY + "photometry.ecsv", needs=("simulate_galaxy", "lines")),
+    Stage("stellar_mass", "stellar_mass", _GALAXY + "stellar_mass.ecsv", needs=("photometry", "magnification")),
     Stage("global_metallicity", "global_metallicity", _GALAXY + "properties.ecsv", needs=("lines",)),
+    Stage("ionised_gas", "ionised_gas", _GALAXY + "star_formation.ecsv",
+          needs=("source", "magnification", "global_metallicity")),
     Stage("metallicity_map", "metallicity_map", _GALAXY + "metallicity.fits", needs=("source", "global_metallicity")),
-    Stage("annuli", "annuli", _GALAXY + "annuli.ecsv", needs=("source", "metallicity_map")),
-    Stage("gradient", "gradient", _GALAXY + "gradient.ecsv", needs=("annuli", "global_metallicity")),
+    Stage("gradient", "gradient", _GALAXY + "gradient.ecsv", needs=("source", "metallicity_map", "global_metallicity")),
+    Stage("lens_spread", "lens_spread", _GALAXY + "lens_spread.ecsv", needs=("magnification", "metallicity_map")),
     Stage("page", "galaxy_page", _GALAXY + "summary.pdf", needs=("gradient",)),
 )  # fmt: skip
 

@@ -1,0 +1,236 @@
+"""Telluric and flux calibration, cosmic rays, SINFONI, the files and the table of exposures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+
+from klever.config.exposures import read_exposures
+from klever.config.schema import Problems
+from klever.errors import InputError
+from klever.reduce.cosmicrays import flag_pair
+from klever.reduce.frames import detector_of, nearest_sky, read_frame, read_ifu
+from klever.reduce.pointing import load_pointing, star_ifus
+from klever.reduce.sinfoni import SinfoniExposure, photon_error, read_sinfoni, reduce_sinfoni
+from klever.reduce.slices import clean_slices
+from klever.reduce.telluric import calibrate, hydrogen_lines, remove_hydrogen, stellar_flux, vega_flux
+from klever_simulation.exposure_files import field_position, sky_position, write_exposure
+from klever_simulation.exposures import Instrument, Sky, State, Target, atmosphere, expose, moffat_image, response
+from klever_simulation.standards import standard_spectrum
+
+ROOT = Path(__file__).parents[2]
+H = Instrument("H", (1.456, 1.846), 4045)
+SMALL = Instrument("H", (1.5, 1.6), 4045, n_spaxel=6, n_wave=256)
+OH = np.loadtxt(ROOT / "resources/oh_lines_rousselot2000.dat")
+
+
+@pytest.mark.parametrize("band", ["YJ", "H", "K"])
+def test_calibration_of_a_star_with_hydrogen_lines(band):
+    ranges = {"YJ": ((1.025, 1.344), 3582), "H": ((1.456, 1.846), 4045), "K": ((1.92, 2.46), 4227)}
+    instrument = Instrument(band, *ranges[band])
+    truth = response(instrument) * atmosphere(instrument.wavelength)
+    rng = np.random.default_rng(1)
+    counts = standard_spectrum(instrument, 9600, 8.0) * truth * (1 + 0.003 * rng.standard_normal(instrument.n_wave))
+    result = calibrate(instrument.wavelength, counts, 9600, 8.0, band)
+    ratio = result.factor * truth
+    clear = np.isfinite(ratio) & (atmosphere(instrument.wavelength) > 0.3)
+    assert np.median(ratio[clear]) == pytest.approx(1, abs=0.02)
+    assert np.quantile(np.abs(ratio[clear] - 1), 0.9) < 0.04
+    assert result.removed
+    assert 0.9 < np.quantile(result.transmission, 0.99) < 1.15
+
+
+def test_a_star_without_hydrogen_lines_keeps_its_spectrum():
+    spectrum = 1e5 * (1 + 0.1 * (H.wavelength - 1.6))
+    cleaned, removed = remove_hydrogen(H.wavelength, spectrum)
+    assert not removed
+    assert np.array_equal(cleaned, spectrum)
+
+
+def test_hydrogen_lines_are_where_they_are():
+    lines = dict(hydrogen_lines(1.0, 2.4))
+    assert lines["H 5-3"] == pytest.approx(1.28216, abs=2e-5)
+    assert lines["H 7-4"] == pytest.approx(2.16612, abs=2e-5)
+
+
+def test_units_of_the_standard():
+    assert stellar_flux(H.wavelength, 9600.0)[H.n_wave // 2] == 1
+    assert vega_flux("YJ")[0] == 1.235
+    with pytest.raises(InputError, match="no zero point"):
+        vega_flux("L")
+    with pytest.raises(InputError, match="no counts"):
+        calibrate(H.wavelength, np.zeros(H.n_wave), 9600, 8.0, "H")
+
+
+def test_hits_in_exposure_and_sky_are_told_apart():
+    rng = np.random.default_rng(2)
+    lines = 50 * (rng.random(300) > 0.8)[:, None, None]
+    flux, sky = (lines + rng.standard_normal((300, 10, 10)) for _ in range(2))
+    error, sky_error = np.ones_like(flux), np.ones_like(sky)
+    flux[100, 4, 4] += 200
+    sky[200, 6, 5] += 200
+    assert flag_pair(flux, error, sky, sky_error) == (1, 1)
+    assert np.isnan(flux[100, 4, 4])
+    assert np.isnan(sky[200, 6, 5])
+    assert np.isfinite(flux).sum() == flux.size - 1
+
+
+def test_slices_lose_cosmic_rays_and_keep_lines():
+    pytest.importorskip("astroscrappy")
+    rng = np.random.default_rng(5)
+    cube = 200 + 15 * rng.standard_normal((256, 8, 32))
+    cube[100:102] += 5000  # a sky line
+    source = 400 * np.exp(-0.5 * ((np.arange(256) - 180) / 2.0) ** 2)[:, None, None]
+    source = source * moffat_image(32, 0.25, (0.0, 0.0), 1.2)[12:20] / moffat_image(32, 0.25, (0.0, 0.0), 1.2).max()
+    cube += source
+    hits = np.stack([rng.integers(5, 250, 40), rng.integers(0, 8, 40), rng.integers(2, 30, 40)], axis=1)
+    dirty = cube.copy()
+    dirty[tuple(hits.T)] += 3000
+    dirty[:, 0, 0] = np.nan
+    cleaned, hit = clean_slices(dirty, gain=1.0, read_noise=5.0)
+    found = hit[tuple(hits.T)]
+    on_line = np.isin(hits[:, 0], range(98, 104))
+    assert found[~on_line].mean() > 0.95
+    assert hit.sum() < 40 + 30
+    assert not hit[176:185, 3:5, 15:17].any()
+    assert np.isnan(cleaned[:, 0, 0]).all()
+
+
+@pytest.fixture(scope="module")
+def exposure_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exposures")
+    sky = Sky(SMALL, (OH[:, 0] * 1e-4, OH[:, 1]))
+    targets = [Target(2, "star1", (10.0, 20.0), "star"), Target(5, "sp1", (-30.0, 5.0), "galaxy")]
+    paths = []
+    for number, kind in enumerate("OSO"):
+        paths.append(str(folder / f"{number}.fits"))
+        write_exposure(paths[-1], SMALL, sky, targets, State(number, kind, 400.0 * number), (150.0, 2.0), 300.0, 1)
+    return paths
+
+
+def test_exposures_are_read_as_they_were_written(exposure_files):
+    frames = [read_frame(path) for path in exposure_files]
+    assert frames[0].targets == {2: "star1", 5: "sp1"}
+    assert [frame.is_sky(5) for frame in frames] == [False, True, False]
+    assert nearest_sky(frames, frames[2], 5).path == exposure_files[1]
+    assert [detector_of(ifu) for ifu in (1, 8, 9, 16, 17, 24)] == [1, 1, 2, 2, 3, 3]
+    flux, error, wavelength, header = read_ifu(exposure_files[0], 5)
+    assert flux.shape == error.shape == (256, 6, 6)
+    assert np.allclose(wavelength, SMALL.wavelength)
+    west, north = field_position((150.0, 2.0), header["CRVAL1"], header["CRVAL2"])
+    assert (west, north) == pytest.approx((-30.0, 5.0), abs=1e-6)
+    assert field_position((150.0, 2.0), *sky_position((150.0, 2.0), 7.0, -3.0)) == pytest.approx((7.0, -3.0))
+
+
+def test_broken_exposures_are_told(exposure_files, tmp_path):
+    with pytest.raises(InputError, match="no cube in"):
+        read_ifu(exposure_files[0], 7)
+    with pytest.raises(InputError, match="add the sky"):
+        nearest_sky([read_frame(exposure_files[0])], read_frame(exposure_files[0]), 5)
+    with pytest.raises(InputError, match="none of the 1 exposures"):
+        load_pointing(exposure_files[1:2])
+    with pytest.raises(InputError, match="points at the star 'star9'"):
+        star_ifus(load_pointing(exposure_files), ["star9"])
+    (tmp_path / "text.fits").write_text("no FITS")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_frame(tmp_path / "text.fits")
+    fits.PrimaryHDU(np.zeros((2, 2))).writeto(tmp_path / "image.fits")
+    with pytest.raises(InputError, match="holds no cube"):
+        read_frame(tmp_path / "image.fits")
+    with pytest.raises(InputError, match="no cube in its primary"):
+        read_sinfoni(tmp_path / "image.fits")
+
+
+def test_sinfoni_target_from_exposures_to_cube():
+    """One line of a compact source: flux to 3 per cent with cosmic rays, and photon noise on sky lines."""
+    pytest.importorskip("astroscrappy")
+    instrument = Instrument("H", (1.5, 1.65), 3000, n_spaxel=16, spaxel=0.25, n_wave=768)
+    sky = Sky(instrument, (OH[:, 0] * 1e-4, OH[:, 1]))
+    wavelength = instrument.wavelength
+    profile = 1.5e-15 * np.exp(-0.5 * ((wavelength - 1.5735) / 4e-4) ** 2) / (np.sqrt(2 * np.pi) * 4e-4)
+
+    def flux(west, north, fwhm):
+        return profile[:, None, None] * moffat_image(16, 0.25, (-west, -north), fwhm)
+
+    target = Target(1, "arc", (0.0, 0.0), "galaxy", flux)
+    clear = np.ones(768)
+    exposures = {"O": [], "S": []}
+    for number, kind in enumerate("OSOOSO"):
+        state = State(number, kind, 400.0 * number, dither=(0.1 * number - 0.25, 0.3 - 0.11 * number), seeing=0.6,
+                      groups=1 + 0.05 * np.random.default_rng(number).standard_normal(14))  # fmt: skip
+        rate, _, _ = expose(instrument, sky, target, state, 600.0, 4, transmission=clear, cosmic_rays=20)
+        from klever.grids import tangent_header
+
+        ra, dec = sky_position((72.99, 0.1), *state.dither)
+        header = tangent_header(ra, dec, 0.25, (7.5, 7.5))
+        exposures[kind].append(SinfoniExposure(rate * 600.0, wavelength, header, state.time / 86400, 600.0))
+    protected = np.abs(wavelength - 1.5735) < 2e-3
+    cube, _, results = reduce_sinfoni(
+        exposures["O"], exposures["S"], 1 / response(instrument), gain=1.0, read_noise=5.0, protected=protected
+    )
+    step = wavelength[1] - wavelength[0]
+    total = np.nansum(cube.flux[protected][:, 8:-8, 8:-8]) * step
+    assert total == pytest.approx(1.5e-15, rel=0.05)
+    assert np.nanmax(np.abs((cube.flux / cube.error)[:, 10:-10, 10:-10][~protected])) < 7
+    for fit in results:
+        for row in fit.groups:
+            if row["channels"] > 60:
+                assert row["after"] < 1.3 * row["expected"]
+    with pytest.raises(InputError, match="no sky exposure"):
+        reduce_sinfoni(exposures["O"], [], None)
+
+
+def test_photon_error():
+    assert photon_error(np.array([100.0, -5.0]), 2.0, 3.0) == pytest.approx([np.sqrt(209) / 2, 1.5])
+
+
+OBSERVED = {"sp1": {"H": {"instrument": "KMOS"}}, "arc": {"H": {"instrument": "SINFONI"}}}
+HEADER = "pointing\tband\texposures\tstandard\tgalaxies\tstars\n"
+
+
+def pointings(tmp_path, rows, start="exposures"):
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config/exposures.tsv").write_text(HEADER + rows)
+    problems = Problems([])
+    settings = {"reduce": {"start": start, "table": "exposures.tsv"}}
+    return read_exposures(settings, tmp_path, ROOT / "workflow/schemas", OBSERVED, problems), list(problems)
+
+
+def test_table_of_exposures(tmp_path):
+    (tmp_path / "raw").mkdir()
+    for name in ("b.fits", "a.fits"):
+        (tmp_path / "raw" / name).touch()
+    found, problems = pointings(tmp_path, "p1\tH\traw/*.fits\t-\tsp1\ts1, s2\n")
+    assert not problems
+    entry = found["p1", "H"]
+    assert entry["exposures"] == ["raw/a.fits", "raw/b.fits"]
+    assert (entry["standard"], entry["galaxies"], entry["stars"]) == ([], ["sp1"], ["s1", "s2"])
+    assert pointings(tmp_path, "", start="cubes") == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("p1\tH\tnone/*.fits\t-\tsp1\ts1\n", "no file matches"),
+        ("p1\tH\tsimulated\tsimulated\tsp9\ts1\n", "no galaxy 'sp9'"),
+        ("p1\tK\tsimulated\tsimulated\tsp1\ts1\n", "no band 'K'"),
+        ("p1\tH\tsimulated\tsimulated\tarc\ts1\n", "only KMOS"),
+        ("p1\tH\tsimulated\t-\tsp1\ts1\n", "both be simulated"),
+        ("p1\tH\tsimulated\tsimulated\tsp1\ts1\n" * 2, "twice"),
+        ("p1\tH\tsimulated\tsimulated\tsp1\ts1\np2\tH\tsimulated\tsimulated\tsp1\ts1\n", "comes from one"),
+        ("", "has no pointings"),
+    ],
+)
+def test_problems_of_the_table_are_told(tmp_path, row, problem):
+    _, problems = pointings(tmp_path, row)
+    assert any(problem in text for text in problems), problems
+
+
+def test_shipped_table_names_stars_and_galaxies_of_the_survey():
+    lines = (ROOT / "config/exposures.tsv").read_text().splitlines()
+    columns = lines[0].split("\t")
+    schema = yaml.safe_load((ROOT / "workflow/schemas/exposures.schema.yaml").read_text())
+    assert set(columns) == set(schema["properties"])
+    assert len(lines) > 1

@@ -1,0 +1,1 @@
+"""Claims of the paper recomputed from its printed tables and from the run."""

@@ -1,0 +1,1 @@
+"""Broad-band photometry: images in flux units, matched resolution, the galaxy's aperture, fluxes and their errors."""

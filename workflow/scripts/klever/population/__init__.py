@@ -1,0 +1,1 @@
+"""The survey as a population: its table, the literature, relations, trends and their figures."""

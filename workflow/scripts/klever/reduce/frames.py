@@ -1,0 +1,138 @@
+"""Reconstructed, not yet sky-subtracted exposures of KMOS: what points where, and one IFU at a time."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.io import fits
+
+from klever.cubes.axes import celestial_header, is_number
+from klever.cubes.spectral import spectral_axis
+from klever.errors import InputError
+
+__all__ = ["N_IFU", "Frame", "detector_of", "nearest_sky", "read_frame", "read_ifu"]
+
+N_IFU = 24
+_PER_DETECTOR = 8
+_KINDS = {"O": "object", "S": "sky", "R": "reference"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One exposure.
+
+    Parameters
+    ----------
+    path : str
+    time : float
+        MJD at the start.
+    exposure_time : float
+        Seconds; NaN if the header does not say.
+    centre : (float, float)
+        Degrees, of the telescope.
+    targets : dict of int to str
+        IFUs with data, and the target that the arm was set to.
+    kinds : dict of int to str
+        object | sky | reference.
+    """
+
+    path: str
+    time: float
+    exposure_time: float
+    centre: tuple
+    targets: dict
+    kinds: dict
+
+    def is_sky(self, ifu):
+        """Return True if this IFU looks at blank sky in this exposure."""
+        return self.kinds.get(ifu) == "sky"
+
+
+def detector_of(ifu):
+    """Return the detector, 1 to 3, that records an IFU."""
+    return (ifu - 1) // _PER_DETECTOR + 1
+
+
+def read_frame(path):
+    """Read the headers of an exposure.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, holds no IFU, or lacks MJD-OBS.
+    """
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            header = hdus[0].header
+            filled = [
+                int(match[1])
+                for hdu in hdus
+                if (match := re.fullmatch(r"IFU\.(\d+)\.DATA", hdu.name)) and hdu.header.get("NAXIS") == 3
+            ]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read as FITS ({error}); replace the exposure.") from error
+    if not filled:
+        raise InputError(f"{path} holds no cube IFU.n.DATA; give reconstructed exposures (SCI_RECONSTRUCTED) of KMOS.")
+    if not is_number(header.get("MJD-OBS")):
+        raise InputError(f"{path} has no MJD-OBS, so its nearest sky is not known; add the keyword.")
+    return Frame(
+        path=str(path),
+        time=float(header["MJD-OBS"]),
+        exposure_time=float(header.get("EXPTIME", header.get("ESO DET SEQ1 DIT", np.nan))),
+        centre=(float(header.get("RA", np.nan)), float(header.get("DEC", np.nan))),
+        targets={ifu: str(header.get(f"ESO OCS ARM{ifu} NAME", f"IFU.{ifu}")).strip() for ifu in filled},
+        kinds={
+            ifu: _KINDS.get(str(header.get(f"ESO OCS ARM{ifu} TYPE", "O")).strip().upper(), "object") for ifu in filled
+        },
+    )
+
+
+def read_ifu(path, ifu):
+    """Read one IFU.
+
+    Returns
+    -------
+    flux, error : ndarray of float32, shape (n_wave, ny, nx)
+        In the file's unit; NaN where either has no data.  Exact zeros of the data are missing data.
+    wavelength : ndarray, shape (n_wave,)
+        Vacuum, um.
+    header : astropy.io.fits.Header
+        Celestial WCS.
+
+    Raises
+    ------
+    InputError
+        The IFU has no data or no ``NOISE``, which weights and clipping need.
+    """
+    with fits.open(path, memmap=False) as hdus:
+        names = [hdu.name for hdu in hdus]
+        for name in (f"IFU.{ifu}.DATA", f"IFU.{ifu}.NOISE"):
+            if name not in names or hdus[name].header.get("NAXIS") != 3:
+                raise InputError(f"{path} has no cube in {name}; reconstruct the exposure with its noise.")
+        hdu = hdus[f"IFU.{ifu}.DATA"]
+        flux = hdu.data.astype(np.float32)
+        error = hdus[f"IFU.{ifu}.NOISE"].data.astype(np.float32)
+        wavelength, _ = spectral_axis(hdu.header, len(flux), hdus)
+        header = celestial_header(hdu.header)
+    with np.errstate(invalid="ignore"):
+        missing = ~np.isfinite(flux) | (flux == 0) | ~(error > 0)
+    flux[missing] = np.nan
+    error[missing] = np.nan
+    return flux, error, wavelength, header
+
+
+def nearest_sky(frames, frame, ifu):
+    """Return the exposure nearest in time in which the IFU looks at the sky.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    skies = [other for other in frames if other.is_sky(ifu)]
+    if not skies:
+        raise InputError(
+            f"no exposure beside {frame.path} has IFU {ifu} on the sky (ESO OCS ARM{ifu} TYPE = S); add the sky "
+            "exposures."
+        )
+    return min(skies, key=lambda other: (abs(other.time - frame.time), other.time))
