@@ -50,3 +50,6 @@ onsuccess:
 
 onerror:
     report_run(failed=True)
+
+
+grow_memory()

@@ -22,12 +22,12 @@ sys.path[:0] = [str(ROOT / "workflow/scripts"), str(ROOT / "tests/unit")]
 from lensing_scene import DEC, RA, Isothermal, align_settings, gaussian, write_band  # noqa: E402
 
 from align import align_bands  # noqa: E402
-from klever.bandmaps import choose_bands, read_bands, transform  # noqa: E402
+from klever.align.bandmaps import choose_bands, read_bands, transform  # noqa: E402
 from klever.correlated_errors import CorrelatedErrors  # noqa: E402
-from klever.delensing import delens  # noqa: E402
 from klever.grids import Grid  # noqa: E402
 from klever.maps import MapSet  # noqa: E402
 from klever.operators import load_operators  # noqa: E402
+from klever.source.delensing import delens  # noqa: E402
 
 LINES = {
     "YJ": ("OII3726", "OII3729", "OII", "SII6717", "SII6731"),

@@ -15,7 +15,7 @@ from klever.cosmology import distance_ratio, kpc_per_arcsec
 from klever.grids import Grid, read_image
 from klever.lensmodels.base import convergence_and_shear, magnification
 from klever.lensmodels.maps import DeflectionMaps
-from klever.sourceplane import averaging_operator, multiplicity, source_grid, trace
+from klever.source.sourceplane import averaging_operator, multiplicity, source_grid, trace
 
 DATA = os.environ.get("KLEVER_TEST_DATA")
 FOLDER = Path(DATA or ".") / "as1063"

@@ -6,16 +6,16 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
-from klever.bandmaps import Band, transform
-from klever.calibrations import calibrations_for, load_calibrations
-from klever.galaxy_gradient import GalaxyInputs
+from klever.abundance.calibrations import calibrations_for, load_calibrations
+from klever.abundance.metallicity_maps import log_oh_maps, ratio_maps
+from klever.align.bandmaps import Band, transform
+from klever.align.reprojection import reprojection_operator
+from klever.gradient.galaxy_gradient import GalaxyInputs
+from klever.gradient.profile_errors import model_of
 from klever.grids import Grid, tangent_header
 from klever.maps import Map, MapSet
-from klever.metallicity_maps import log_oh_maps, ratio_maps
 from klever.operators import noise_covariance, positive_acf
-from klever.profile_errors import model_of
-from klever.reprojection import reprojection_operator
-from klever.source_noise import SourceNoise
+from klever.source.source_noise import SourceNoise
 
 CALIBRATIONS = Path(__file__).resolve().parents[2] / "resources/calibrations.json"
 DUST = {"balmer_ratio": 2.87, "rv": 3.1}

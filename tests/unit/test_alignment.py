@@ -4,14 +4,14 @@ from astropy.io import fits
 from lensing_scene import DEC, RA, align_settings, correlated_noise, gaussian, wcs_header, write_band, write_image
 
 from align import align_bands
-from klever.adjustment import Link, Shift, adjust
-from klever.alignment import measure_shifts
-from klever.bandmaps import read_bands
+from klever.align.adjustment import Link, Shift, adjust
+from klever.align.alignment import measure_shifts
+from klever.align.bandmaps import read_bands
+from klever.align.registration import FWHM, Template, cross_correlate
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.maps import Flag, Map, MapSet
 from klever.operators import load_operators
-from klever.registration import FWHM, Template, cross_correlate
 
 BROAD = np.hypot(0.6, 0.4)  # seeing and smoothing of the line maps
 
@@ -76,7 +76,8 @@ def test_line_peak_is_matched_when_there_is_no_continuum(tmp_path):
     maps = run(tmp_path, ["H"], image)
     assert maps.header["SHM_H"] == "lines"
     np.testing.assert_allclose(shift(maps, "H"), [0.3, -0.2], atol=0.04)
-    assert 0.04 < maps.header["SHE_H"] < 0.06  # gas need not lie where the stars do: klever.alignment.LINE_IMAGE_OFFSET
+    # gas need not lie where the stars do: klever.align.alignment.LINE_IMAGE_OFFSET
+    assert 0.04 < maps.header["SHE_H"] < 0.06
     assert maps.header["SHR_H"] == "F160W"
 
 
@@ -246,7 +247,7 @@ def test_errors_of_the_shift_are_those_of_repeated_noise(tmp_path, noise):
 
 
 def test_error_counts_the_noise_of_both_bands(tmp_path):
-    from klever.alignment import Limits, _band_match
+    from klever.align.alignment import Limits, _band_match
 
     bands = [write_band(tmp_path / "H.fits", sky(BROAD), noise=0.0, offset=(0.2, 0.1))]
     bands.append(write_band(tmp_path / "YJ.fits", sky(BROAD), noise=0.0, offset=(-0.1, 0.15)))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from klever.annuli import Ellipse, circle_overlap, extract_annuli
-from klever.centres import find_centre, nearest_region
+from klever.gradient.annuli import Ellipse, circle_overlap, extract_annuli
+from klever.gradient.centres import find_centre, nearest_region
 
 SCALE, KPC = 0.065, 8.5
 GRADIENT = {"apertures": ["elliptical", "circular"], "step": 0.5, "minimum_coverage": 0.2, "minimum_annuli": 3,

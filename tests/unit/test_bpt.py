@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from klever.bpt import classify, correlation, load_curves, offsets
 from klever.errors import InputError
-from klever.galaxy_bpt import offset_maps, offset_trends, overall_class
+from klever.gas.bpt import classify, correlation, load_curves, offsets
+from klever.gas.galaxy_bpt import offset_maps, offset_trends, overall_class
 from klever.maps import Map, MapSet
 
 CURVES = load_curves(Path(__file__).parents[2] / "resources" / "bpt.json")

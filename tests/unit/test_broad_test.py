@@ -5,7 +5,7 @@ import pytest
 import yaml
 from astropy.table import Table
 
-from klever.broad_test import find_broad_line
+from klever.gas.broad_test import find_broad_line
 from klever.spectral_lines import SPEED_OF_LIGHT, load_line_list
 
 ROOT = Path(__file__).parents[2]

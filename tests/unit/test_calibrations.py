@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from klever.calibrations import calibrations_for, load_calibrations
+from klever.abundance.calibrations import calibrations_for, load_calibrations
 from klever.errors import ConfigError, InputError
 
 PATH = Path(__file__).parents[2] / "resources" / "calibrations.json"

@@ -3,10 +3,10 @@ import pytest
 from lensing_scene import Isothermal, Linear, gaussian
 
 from klever.correlated_errors import CorrelatedErrors
-from klever.delensing import delens
 from klever.errors import ConfigError, InputError
 from klever.operators import noise_covariance
-from klever.sourceplane import SourceGrid
+from klever.source.delensing import delens
+from klever.source.sourceplane import SourceGrid
 
 METHODS = ("subpixels", "polygons")
 

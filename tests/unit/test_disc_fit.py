@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from klever.annuli import Ellipse
-from klever.disc_fit import Disc, fit_disc, light_radius
+from klever.gradient.annuli import Ellipse
+from klever.gradient.disc_fit import Disc, fit_disc, light_radius
 
 SHAPE = (61, 67)
 ROUND = (8.0, 8.0, 0.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yaml
 
-from klever.dust import REST_WAVELENGTHS, color_excess, correct, extinction
 from klever.errors import ConfigError
+from klever.gas.dust import REST_WAVELENGTHS, color_excess, correct, extinction
 
 LINES = yaml.safe_load((Path(__file__).parents[2] / "resources" / "lines.yaml").read_text())
 

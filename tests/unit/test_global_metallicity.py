@@ -5,10 +5,10 @@ import pytest
 from astropy.table import Table
 
 from global_metallicity import COLUMNS, measure_global_metallicity
-from klever.calibrations import load_calibrations
-from klever.dust import extinction
-from klever.galaxy_lines import detections, limits, read_galaxy_lines
-from klever.line_ratios import combined_ratio
+from klever.abundance.calibrations import load_calibrations
+from klever.gas.dust import extinction
+from klever.gas.galaxy_lines import detections, limits, read_galaxy_lines
+from klever.gas.line_ratios import combined_ratio
 from klever.maps import Flag
 
 CALIBRATIONS = Path(__file__).parents[2] / "resources" / "calibrations.json"

@@ -9,15 +9,15 @@ from astropy.table import Table
 from gradient_mock import CALIBRATIONS, DUST, GRADIENT, KPC, METALLICITY, Mock
 
 import gradient as step
+from klever.abundance.metallicity import grid_posterior
 from klever.errors import ConfigError, InputError
-from klever.galaxy_gradient import measure_galaxy_gradient
-from klever.gradients import fit_line
+from klever.gradient.galaxy_gradient import measure_galaxy_gradient
+from klever.gradient.gradients import fit_line
+from klever.gradient.profile_errors import average_abundances, average_fluxes
+from klever.gradient.profiles import measure_profiles
 from klever.maps import MapSet
-from klever.metallicity import grid_posterior
 from klever.operators import save_operators
-from klever.profile_errors import average_abundances, average_fluxes
-from klever.profiles import measure_profiles
-from klever.source_noise import SourceNoise
+from klever.source.source_noise import SourceNoise
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from gradient_tables import write_gradient_tables
 from klever.errors import InputError
-from klever.gradient_columns import ASYMMETRY
+from klever.gradient.gradient_columns import ASYMMETRY
 from klever.publish.gradient_tables import gradient_rows, gradient_table, gradient_table_latex, published_gradients
 from klever.row_tables import write_table
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from klever.gradients import fit_line, resolution_class, sample_line, slope_error_from
+from klever.gradient.gradients import fit_line, resolution_class, sample_line, slope_error_from
 
 GRADIENT = {"apertures": ["elliptical", "circular"], "step": 0.5, "minimum_coverage": 0.2, "minimum_annuli": 3,
             "centre": "auto", "regions": {}, "walkers": 32, "steps": 400, "burn_in": 100, "seed": 42}  # fmt: skip

@@ -9,7 +9,7 @@ from astropy.table import Table
 from ionised_gas import measure_ionised_gas
 from klever.cosmology import kpc_per_arcsec
 from klever.cubes.cube import Cube
-from klever.dust import extinction
+from klever.gas.dust import extinction
 from klever.maps import Map, MapSet
 
 ROOT = Path(__file__).parents[2]

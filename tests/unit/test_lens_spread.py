@@ -20,11 +20,11 @@ from lensing_scene import (
 from test_sourceplane import reconstruct
 
 from align import align_bands
-from klever.calibrations import load_calibrations
+from klever.abundance.calibrations import load_calibrations
 from klever.grids import Grid
-from klever.lens_spread import Scene, half_width, magnification_spread, moved, perturbed_deflection
 from klever.maps import MapSet
-from klever.source_images import source_jacobian
+from klever.source.lens_spread import Scene, half_width, magnification_spread, moved, perturbed_deflection
+from klever.source.source_images import source_jacobian
 from lens import evaluate_lens
 from lens_spread import spread_lens_models
 from magnification import measure_magnification

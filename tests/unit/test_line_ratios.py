@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from klever.errors import ConfigError
-from klever.line_ratios import DIAGNOSTICS, diagnostic, log_ratio
+from klever.gas.line_ratios import DIAGNOSTICS, diagnostic, log_ratio
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-20, 1e20])

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from klever.calibrations import load_calibrations
-from klever.flux_abundance import Reddening, abundance_of_fluxes
+from klever.abundance.calibrations import load_calibrations
+from klever.abundance.flux_abundance import Reddening, abundance_of_fluxes
 
 C20 = load_calibrations(Path(__file__).parents[2] / "resources" / "calibrations.json")
 METALLICITY = {"log_oh_range": [7.6, 8.9], "grid_step": 0.005, "dispersion": "rms_ratio"}

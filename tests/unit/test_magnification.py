@@ -8,7 +8,7 @@ from test_sourceplane import UNSCALED, lensed, pipeline
 from klever.cosmology import distance_ratio
 from klever.errors import InputError
 from klever.lensmodels import open_model
-from klever.magnification import FluxRatio, find_realisations, realisation_magnifications
+from klever.source.magnification import FluxRatio, find_realisations, realisation_magnifications
 from magnification import measure_magnification
 
 

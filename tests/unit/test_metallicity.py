@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from klever.abundance_likelihood import LOWER, MEASURED, UPPER, chi_square, chi_square_of
-from klever.calibrations import load_calibrations
-from klever.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
+from klever.abundance.abundance_likelihood import LOWER, MEASURED, UPPER, chi_square, chi_square_of
+from klever.abundance.calibrations import load_calibrations
+from klever.abundance.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
+from klever.abundance.metallicity import grid_posterior, sample_posterior
 from klever.errors import ConfigError
 from klever.maps import Flag
-from klever.metallicity import grid_posterior, sample_posterior
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 C20 = load_calibrations(RESOURCES / "calibrations.json")

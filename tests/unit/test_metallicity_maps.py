@@ -6,12 +6,12 @@ from astropy.io import fits
 from astropy.table import Table
 
 from global_metallicity import measure_global_metallicity
-from klever.calibrations import load_calibrations
-from klever.diagnostic_sets import candidate_sets
-from klever.dust import extinction
+from klever.abundance.calibrations import load_calibrations
+from klever.abundance.diagnostic_sets import candidate_sets
+from klever.abundance.metallicity_maps import choose_set, map_state, ratio_maps, resolved_pixels
 from klever.errors import ConfigError, InputError
+from klever.gas.dust import extinction
 from klever.maps import Flag, Map, MapSet
-from klever.metallicity_maps import choose_set, map_state, ratio_maps, resolved_pixels
 from metallicity_map import map_metallicity
 
 CALIBRATIONS = Path(__file__).parents[2] / "resources" / "calibrations.json"

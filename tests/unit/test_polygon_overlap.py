@@ -3,8 +3,8 @@ import pytest
 from lensing_scene import Isothermal, Linear
 
 from klever.errors import InputError
-from klever.polygon_overlap import overlap_area, polygon_operator
-from klever.sourceplane import SourceGrid, averaging_operator, trace, trace_corners
+from klever.source.polygon_overlap import overlap_area, polygon_operator
+from klever.source.sourceplane import SourceGrid, averaging_operator, trace, trace_corners
 
 
 def plane(shape=(40, 36), scale=0.065):

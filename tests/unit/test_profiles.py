@@ -5,8 +5,8 @@ import pytest
 from astropy.io import fits
 
 from klever.errors import ConfigError, InputError
+from klever.gradient.profiles import measure_profiles
 from klever.maps import Flag, Map, MapSet
-from klever.profiles import measure_profiles
 
 SCALE, KPC = 0.065, 8.5
 PSF = (0.4, 0.3, 30.0)

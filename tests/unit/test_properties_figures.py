@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from klever.bpt import load_curves
+from klever.gas.bpt import load_curves
 from klever.population.relations import load_relations
 from klever.publish.bpt_figure import draw_bpt_figure
 from klever.publish.figure_style import SIMULATED_STAMP, paper_style, save_figure

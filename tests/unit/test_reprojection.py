@@ -4,8 +4,8 @@ from astropy.wcs import WCS
 from lensing_scene import DEC, RA, gaussian, wcs_header
 from reproject import reproject_adaptive, reproject_exact
 
+from klever.align.reprojection import METHODS, overlap_operator, reprojection_operator
 from klever.grids import Grid, tangent_header
-from klever.reprojection import METHODS, overlap_operator, reprojection_operator
 
 SHAPE = (30, 34)
 GEOMETRIES = [

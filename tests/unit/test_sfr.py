@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from klever.dust import extinction
 from klever.errors import InputError
-from klever.galaxy_sfr import choose_magnification, sfr_maps, sfr_rows
-from klever.maps import Flag, Map, MapSet
-from klever.sfr import (
+from klever.gas.dust import extinction
+from klever.gas.galaxy_sfr import choose_magnification, sfr_maps, sfr_rows
+from klever.gas.sfr import (
     load_sfr_calibration,
     luminosity_distance_cm,
     star_formation_rate,
     summed_flux,
     surface_density,
 )
+from klever.maps import Flag, Map, MapSet
 
 RESOURCE = Path(__file__).parents[2] / "resources" / "star_formation.json"
 CALIBRATION = load_sfr_calibration(RESOURCE)

@@ -4,11 +4,11 @@ from astropy.table import Table
 from lensing_scene import Isothermal, Linear, gaussian, lens_settings, source_settings, write_band
 from test_sourceplane import UNSCALED, lensed, offsets, pipeline, reconstruct
 
-from klever.delensing import delens
 from klever.errors import ConfigError
 from klever.maps import MapSet
 from klever.operators import load_operators
-from klever.source_images import find_images, positions_of, source_jacobian
+from klever.source.delensing import delens
+from klever.source.source_images import find_images, positions_of, source_jacobian
 
 OPTIONS = {"method": "subpixels", "pixel_scale": 0.03, "subpixels": 4}
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from lensing_scene import Isothermal, Linear
 
-from klever.source_psf import FWHM, Ellipse, adaptive_ellipse, image_psf_fwhm, jacobian_ellipse, traced_ellipse
-from klever.sourceplane import averaging_operator, source_grid, trace
+from klever.source.source_psf import FWHM, Ellipse, adaptive_ellipse, image_psf_fwhm, jacobian_ellipse, traced_ellipse
+from klever.source.sourceplane import averaging_operator, source_grid, trace
 
 
 def plane(shape=(81, 77), scale=0.065):

@@ -19,7 +19,7 @@ from klever.errors import InputError
 from klever.grids import Grid
 from klever.maps import Flag, Map, MapSet
 from klever.operators import apply, load_operators
-from klever.sourceplane import averaging_operator, multiplicity, reference_pixel, source_grid, trace
+from klever.source.sourceplane import averaging_operator, multiplicity, reference_pixel, source_grid, trace
 from lens import evaluate_lens
 from source import reconstruct_source
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from klever.spaxel_stack import HEII, nearest_spaxels, stack_spectra, stacked_line
+from klever.gas.spaxel_stack import HEII, nearest_spaxels, stack_spectra, stacked_line
 from klever.spectral_lines import SPEED_OF_LIGHT
 
 Z = 1.4

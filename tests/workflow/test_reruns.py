@@ -68,7 +68,7 @@ def test_an_edited_module_reruns_only_what_uses_it(survey, tmp_path):
     done = snakemake(directory, "--cores", "2", root=root)
     assert done.returncode == 0, done.stdout
     assert planned(directory, root=root) == {}
-    module = root / "workflow/scripts/klever/gradients.py"
+    module = root / "workflow/scripts/klever/gradient/gradients.py"
     module.write_text(module.read_text() + "\n# edited\n")
     jobs = planned(directory, root=root)
     assert set(jobs) - AGGREGATES == {"lens_spread", "gradient", "galaxy_page"}

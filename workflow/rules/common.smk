@@ -177,3 +177,11 @@ def report_run(failed):
             )
     elif SIMULATED and Path("logs/recovery.log").is_file():
         print(Path("logs/recovery.log").read_text(), file=sys.stderr)
+
+
+def grow_memory():
+    """Make the memory every rule asks for grow with each attempt: one that ran out of it is sent again with more."""
+    for step in workflow.rules:
+        memory = step.resources.get("mem_mb")
+        if not memory.is_evaluable() and memory.value is not None:
+            step.resources["mem_mb"] = lambda wildcards, attempt, first=memory.value: first * (attempt or 1)

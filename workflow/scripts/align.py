@@ -4,14 +4,14 @@ import logging
 
 import numpy as np
 
-from klever.alignment import Limits, measure_shifts
-from klever.bandmaps import choose_bands, read_bands, transform
+from klever.align.alignment import Limits, measure_shifts
+from klever.align.bandmaps import choose_bands, read_bands, transform
+from klever.align.registration import Template
+from klever.align.reprojection import reprojection_operator
 from klever.errors import InputError
 from klever.grids import Grid, read_image, tangent_header
 from klever.maps import Flag, Map, MapSet
 from klever.operators import bilinear_operator, save_operators
-from klever.registration import Template
-from klever.reprojection import reprojection_operator
 
 logger = logging.getLogger(__name__)
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from klever.abundance_likelihood import LOWER, MEASURED, UPPER
-from klever.calibrations import calibrations_for, load_calibrations
-from klever.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
-from klever.dust import color_excess
-from klever.flux_abundance import Reddening, dereddened_ratios
-from klever.galaxy_lines import detections, limits, read_galaxy_lines
-from klever.line_ratios import DIAGNOSTICS, RATIOS, combined_ratio
-from klever.metallicity import grid_posterior, sample_posterior
+from klever.abundance.abundance_likelihood import LOWER, MEASURED, UPPER
+from klever.abundance.calibrations import calibrations_for, load_calibrations
+from klever.abundance.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
+from klever.abundance.flux_abundance import Reddening, dereddened_ratios
+from klever.abundance.metallicity import grid_posterior, sample_posterior
+from klever.gas.dust import color_excess
+from klever.gas.galaxy_lines import detections, limits, read_galaxy_lines
+from klever.gas.line_ratios import DIAGNOSTICS, RATIOS, combined_ratio
 from klever.row_tables import Column, write_table
 
 _CORRECTED = {True: ", extinction corrected", False: ""}

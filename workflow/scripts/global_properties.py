@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from klever.bpt import load_curves
 from klever.errors import InputError
-from klever.galaxy_bpt import COLUMNS as BPT_COLUMNS
+from klever.gas.bpt import load_curves
+from klever.gas.galaxy_bpt import COLUMNS as BPT_COLUMNS
 from klever.maps import MapSet
 from klever.population.cosmic_age import age_of_universe
 from klever.population.relations import load_relations

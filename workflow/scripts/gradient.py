@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from klever.bandmaps import read_bands
-from klever.calibrations import load_calibrations
+from klever.abundance.calibrations import load_calibrations
+from klever.align.bandmaps import read_bands
 from klever.errors import InputError
-from klever.galaxy_gradient import GalaxyGradient, GalaxyInputs, measure_galaxy_gradient
-from klever.gradient_columns import ANNULI, ASYMMETRY, COVARIANCE, GRADIENT
+from klever.gradient.galaxy_gradient import GalaxyGradient, GalaxyInputs, measure_galaxy_gradient
+from klever.gradient.gradient_columns import ANNULI, ASYMMETRY, COVARIANCE, GRADIENT
+from klever.gradient.profile_errors import model_of
+from klever.gradient.profiles import check_gradient_settings
 from klever.maps import MapSet
 from klever.operators import load_operators
-from klever.profile_errors import model_of
-from klever.profiles import check_gradient_settings
 from klever.row_tables import read_table, write_table
-from klever.source_noise import SourceNoise
+from klever.source.source_noise import SourceNoise
 
 
 def measure_gradient(
@@ -47,9 +47,9 @@ def measure_gradient(
     source_operator : path
         Spaxels to source pixels.
     annuli, annuli_covariance, gradient, asymmetry : path
-        Tables to write; see `klever.gradient_columns`. Without anything measured `annuli` is empty, and the others say
-        why in their column ``state``. The meta of `annuli` has ``state``, ``diagnostics``, and under ``centres``, by
-        region, ``x``, ``y`` (0-based source-plane pixels) and ``centre``.
+        Tables to write; see `klever.gradient.gradient_columns`. Without anything measured `annuli` is empty, and the
+        others say why in their column ``state``. The meta of `annuli` has ``state``, ``diagnostics``, and under
+        ``centres``, by region, ``x``, ``y`` (0-based source-plane pixels) and ``centre``.
     residuals : path
         MapSet to write: RESIDUAL (metallicity minus PROFILE, error: noise alone), PROFILE (the fit).
     settings : dict

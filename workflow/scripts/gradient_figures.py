@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from klever.annuli import Ellipse
+from klever.align.reprojection import reprojection_operator
+from klever.gradient.annuli import Ellipse
 from klever.grids import Grid, read_image
 from klever.maps import MapSet, masked
 from klever.operators import apply, load_operators
 from klever.publish.aperture_figure import draw_aperture_figure
 from klever.publish.disturbed_figure import draw_disturbed_figure
 from klever.publish.figure_style import paper_style, save_figure
-from klever.reprojection import reprojection_operator
 from klever.row_tables import read_table
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from klever import provenance
-from klever.gradient_columns import ASYMMETRY
+from klever.gradient.gradient_columns import ASYMMETRY
 from klever.publish.gradient_tables import gradient_rows, gradient_table, gradient_table_latex, published_gradients
 from klever.row_tables import read_table, write_table
 

@@ -4,23 +4,23 @@ from pathlib import Path
 
 import numpy as np
 
-from klever.bpt import classify, load_curves
-from klever.broad_test import BroadTest, find_broad_line
-from klever.centres import nearest_region
+from klever.abundance.metallicity_maps import ratio_maps
 from klever.cubes.axes import sky_to_pixel
 from klever.cubes.cube import Cube
-from klever.dust import REST_WAVELENGTHS
-from klever.galaxy_bpt import COLUMNS as BPT_COLUMNS
-from klever.galaxy_bpt import offset_maps, offset_trends, overall_class
-from klever.galaxy_lines import read_galaxy_lines
-from klever.galaxy_sfr import COLUMNS as SFR_COLUMNS
-from klever.galaxy_sfr import sfr_maps, sfr_rows
+from klever.gas.bpt import classify, load_curves
+from klever.gas.broad_test import BroadTest, find_broad_line
+from klever.gas.dust import REST_WAVELENGTHS
+from klever.gas.galaxy_bpt import COLUMNS as BPT_COLUMNS
+from klever.gas.galaxy_bpt import offset_maps, offset_trends, overall_class
+from klever.gas.galaxy_lines import read_galaxy_lines
+from klever.gas.galaxy_sfr import COLUMNS as SFR_COLUMNS
+from klever.gas.galaxy_sfr import sfr_maps, sfr_rows
+from klever.gas.sfr import load_sfr_calibration, summed_flux
+from klever.gas.spaxel_stack import HEII, nearest_spaxels, stack_spectra, stacked_line
+from klever.gradient.centres import nearest_region
 from klever.linefit.aperture import pixel_to_sky
 from klever.maps import Map, MapSet, masked
-from klever.metallicity_maps import ratio_maps
 from klever.row_tables import read_table, write_table
-from klever.sfr import load_sfr_calibration, summed_flux
-from klever.spaxel_stack import HEII, nearest_spaxels, stack_spectra, stacked_line
 from klever.spectral_lines import instrumental_sigma, load_instruments, load_line_list
 
 _BEAM_AREA = np.pi / (4 * np.log(2))
@@ -43,7 +43,7 @@ def measure_ionised_gas(lines, linemaps, spectra, cubes, aligned, source, source
     sfr_calibration, bpt_lines, line_list, shipped_lines, instruments : str
         resources/.
     star_formation, bpt : str
-        Tables to write; their columns are in `klever.galaxy_sfr` and `klever.galaxy_bpt`.
+        Tables to write; their columns are in `klever.gas.galaxy_sfr` and `klever.gas.galaxy_bpt`.
     maps : str
         MapSet to write, in the source plane: SIGMA_SFR, EBV_USED, EBV_ORIGIN, N2_OFFSET, S2_OFFSET, RADIUS,
         DISPERSION_HALPHA.

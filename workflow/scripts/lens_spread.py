@@ -4,19 +4,19 @@ import logging
 
 import numpy as np
 
-from klever.bandmaps import choose_bands, read_bands
-from klever.calibrations import load_calibrations
+from klever.abundance.calibrations import load_calibrations
+from klever.align.bandmaps import choose_bands, read_bands
 from klever.errors import InputError
+from klever.gradient.profile_errors import model_of
+from klever.gradient.profiles import measure_profiles
 from klever.grids import Grid
-from klever.lens_spread import Scene, half_width, magnification_spread
 from klever.lensmodels import open_model
-from klever.magnification import MAXIMUM_MAGNIFICATION, find_realisations
 from klever.maps import MapSet
 from klever.operators import load_operators
-from klever.profile_errors import model_of
-from klever.profiles import measure_profiles
 from klever.row_tables import Column, read_table, write_table
-from klever.source_psf import image_psf_fwhm
+from klever.source.lens_spread import Scene, half_width, magnification_spread
+from klever.source.magnification import MAXIMUM_MAGNIFICATION, find_realisations
+from klever.source.source_psf import image_psf_fwhm
 
 logger = logging.getLogger(__name__)
 

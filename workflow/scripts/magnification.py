@@ -6,9 +6,9 @@ import numpy as np
 
 from klever.grids import Grid
 from klever.lensmodels import open_model
-from klever.magnification import FluxRatio, find_realisations, realisation_magnifications
 from klever.maps import MapSet
 from klever.row_tables import Column, write_table
+from klever.source.magnification import FluxRatio, find_realisations, realisation_magnifications
 
 logger = logging.getLogger(__name__)
 

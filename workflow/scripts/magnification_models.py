@@ -8,10 +8,10 @@ from astropy.io import fits
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.lensmodels import open_model
-from klever.magnification import MAXIMUM_MAGNIFICATION, find_realisations, realisation_magnifications
 from klever.publish.figure_style import paper_style, save_figure
 from klever.publish.magnification_models import COLUMNS, FIDUCIAL, draw_models, model_spread
 from klever.row_tables import read_table, write_table
+from klever.source.magnification import MAXIMUM_MAGNIFICATION, find_realisations, realisation_magnifications
 
 logger = logging.getLogger(__name__)
 

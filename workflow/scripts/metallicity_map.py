@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from klever.calibrations import calibrations_for, load_calibrations
-from klever.diagnostic_sets import candidate_sets, prefer_clean
+from klever.abundance.calibrations import calibrations_for, load_calibrations
+from klever.abundance.diagnostic_sets import candidate_sets, prefer_clean
+from klever.abundance.metallicity_maps import choose_set, log_oh_maps, map_state, ratio_maps, resolved_pixels
 from klever.errors import InputError
-from klever.line_ratios import RATIOS
+from klever.gas.line_ratios import RATIOS
 from klever.maps import Flag, Map, MapSet
-from klever.metallicity_maps import choose_set, log_oh_maps, map_state, ratio_maps, resolved_pixels
 from klever.row_tables import read_table
 
 _NO_VALUE = int(Flag.NO_DATA | Flag.NOT_FITTED | Flag.LOW_COVERAGE | Flag.OUTSIDE_LENS | Flag.HOLE)
@@ -27,9 +27,10 @@ def map_metallicity(source, properties, calibrations, metallicity, settings, sou
     calibrations : str
         resources/calibrations.json.
     metallicity : str
-        The MapSet to write: those of `klever.metallicity_maps.log_oh_maps`, each ratio, EBV, HALPHA. Its header has
-        DIAGNOST, CALIBRAT, EBVMODE (``map``, ``global``, ``none``), NPIXELS, and STATE: ``ok``, ``not_detected`` (fewer
-        than `minimum_pixels`), ``excluded``, ``outside_lens_model``; a state other than ok goes with an empty LOG_OH.
+        The MapSet to write: those of `klever.abundance.metallicity_maps.log_oh_maps`, each ratio, EBV, HALPHA. Its
+        header has DIAGNOST, CALIBRAT, EBVMODE (``map``, ``global``, ``none``), NPIXELS, and STATE: ``ok``,
+        ``not_detected`` (fewer than `minimum_pixels`), ``excluded``, ``outside_lens_model``; a state other than ok goes
+        with an empty LOG_OH.
     settings : dict
         ``galaxy``, ``z``, the sections ``metallicity`` and ``dust`` of the configuration, ``include`` (default True).
     source_psf : str, optional

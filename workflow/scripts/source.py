@@ -4,19 +4,19 @@ import logging
 
 import numpy as np
 
-from klever.bandmaps import choose_bands, read_bands, transform, valid_pixels
+from klever.align.bandmaps import choose_bands, read_bands, transform, valid_pixels
 from klever.correlated_errors import CorrelatedErrors
 from klever.cosmology import kpc_per_arcsec
-from klever.delensing import delens
 from klever.errors import ConfigError, InputError
 from klever.grids import Grid, offsets_to_sky
-from klever.magnification import flux_ratio
 from klever.maps import Flag, Map, MapSet
 from klever.operators import apply, load_operators, save_operators
-from klever.source_images import find_images
-from klever.source_psf import Ellipse, image_psf_fwhm, jacobian_ellipse, psf_map, traced_ellipse
-from klever.source_tables import write_images, write_psf, write_psf_map
-from klever.sourceplane import Reference, multiplicity, reference_pixel
+from klever.source.delensing import delens
+from klever.source.magnification import flux_ratio
+from klever.source.source_images import find_images
+from klever.source.source_psf import Ellipse, image_psf_fwhm, jacobian_ellipse, psf_map, traced_ellipse
+from klever.source.source_tables import write_images, write_psf, write_psf_map
+from klever.source.sourceplane import Reference, multiplicity, reference_pixel
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def reconstruct_source(
         Output ``.npz``: W (aligned grid to source grid), M_<band> (spaxels to source grid) and the array `images`, the
         number of the image each aligned pixel belongs to (0: none).
     source_psf, source_psf_map, source_images : path
-        Output tables, see `klever.source_tables`: the PSF at the galaxy's centre and over the field; the images of the
-        galaxy with their fluxes in both planes.
+        Output tables, see `klever.source.source_tables`: the PSF at the galaxy's centre and over the field; the images
+        of the galaxy with their fluxes in both planes.
     settings : dict
         galaxy, z, ra, dec, bands, psf_fwhm (arcsec by band), cosmology, source (pixel_scale, subpixels, method,
         images, image, halpha_snr, psf_includes_smoothing), lines (smoothing_fwhm).

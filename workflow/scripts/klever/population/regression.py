@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from klever.abundance.metallicity import check_chain
 from klever.errors import InputError
-from klever.metallicity import check_chain
 
 __all__ = ["ESTIMATORS", "Regression", "RegressionWithErrors", "robust_line", "robust_regression", "with_errors"]
 

@@ -31,7 +31,7 @@ def draw_bpt_figure(rows, curves, simulated):
     rows : list of dict
         Rows of ``bpt.ecsv``: ``lens``, ``z``, ``R3``, ``N2``, ``S2`` with ``_error`` and ``_kind`` (a limit is drawn as
         an arrow), ``agn`` (type-1 AGN are crossed out). Missing numbers are NaN.
-    curves : dict of str to klever.bpt.Curve
+    curves : dict of str to klever.gas.bpt.Curve
     simulated : bool
 
     Returns

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from klever.grids import Grid
-from klever.polygon_overlap import overlap_area
+from klever.source.polygon_overlap import overlap_area
 
 __all__ = ["drizzle", "drizzle_operator"]
 
