@@ -174,7 +174,9 @@ def galaxy(tmp_path_factory):
     sections = {key: dict(DEFAULTS[key]) for key in ("metallicity", "dust", "gradient")}
     sections["metallicity"]["diagnostics"] = ["R3", "N2"]
     sections["gradient"]["apertures"] = ["elliptical", "circular"]
-    map_metallicity(folder / "source.fits", folder / "none.ecsv", CALIBRATIONS, folder / "metallicity.fits",
+    properties = Table({"ebv": [0.0], "ebv_error": [0.0], "contaminated": [""]})
+    properties.write(folder / "properties.ecsv", format="ascii.ecsv")
+    map_metallicity(folder / "source.fits", folder / "properties.ecsv", CALIBRATIONS, folder / "metallicity.fits",
                     source | sections, folder / "psf.ecsv")  # fmt: skip
     kappas = KAPPA + np.array([-0.08, -0.04, 0.0, 0.04, 0.08])
     others = [write_lens(folder, isotropic(kappa), name=f"other{i}") for i, kappa in enumerate(kappas)]

@@ -81,6 +81,8 @@ def measure_lines(cube, line_list, shipped_lines, instruments, kernel, linemaps,
     check_broad_lines(settings["lines"]["broad"], known)
     sigma = instrumental_sigma(load_instruments(instruments), settings["instrument"], settings["band"])
     product = Cube.read(cube)
+    # a cube reduced here has a measured width, the others that of the table
+    settings = settings | {"psf_fwhm": float(product.meta.get("psf_fwhm", settings["psf_fwhm"]))}
     band = band_models(product, known, sigma, settings["z"], settings["lines"]["groups"])
     maps = fit_cube(product, band, settings)
     aperture = fit_aperture(product, band, maps, settings)
@@ -93,7 +95,7 @@ def measure_lines(cube, line_list, shipped_lines, instruments, kernel, linemaps,
         "z": float(settings["z"]), "x": aperture.x, "y": aperture.y, "ra": ra, "dec": dec,
         "radius": float(settings["lines"]["aperture_radius"]), "centre_method": aperture.method,
         "centre_map": aperture.peak_map, "coverage": aperture.coverage, "error_scale": aperture.error_scale,
-        "state": band.state,
+        "psf_fwhm": settings["psf_fwhm"], "state": band.state,
     }  # fmt: skip
     maps.write(linemaps)
     write_table(spectrum, _spectrum_rows(product.wavelength, aperture), SPECTRUM_COLUMNS, meta)

@@ -93,8 +93,9 @@ def _galaxy_lines(spectra, wavelengths, found, settings):
         if not len(table) or "ra" not in meta:
             continue
         position = found.image.wcs.all_world2pix(meta["ra"], meta["dec"], 0)
-        share = aperture_share(found.light, found.image.pixel, tuple(map(float, position)), meta["radius"],
-                               settings["psf_fwhm"][meta["band"]], found.image.psf_fwhm)  # fmt: skip
+        seeing = meta.get("psf_fwhm", settings["psf_fwhm"][meta["band"]])
+        share = aperture_share(found.light, found.image.pixel, tuple(map(float, position)), meta["radius"], seeing,
+                               found.image.psf_fwhm)  # fmt: skip
         for row in table:
             name = str(row["line"])
             if name in wavelengths and row["detected"]:

@@ -100,7 +100,7 @@ def reconstruct_source(
         rows.append(_image_row(item, field, model, own_line, one))
     _mark_holes(product, plane, multiple, Flag.HOLE if usable.any() else Flag.OUTSIDE_LENS)
 
-    fwhm, kpc = _image_fwhm(settings), header["KPC_ARC"]
+    fwhm, kpc = _image_fwhm(bands, settings), header["KPC_ARC"]
     traced = jacobian = Ellipse()
     points = []
     if header["STATE"] != "outside_lens_model":
@@ -267,10 +267,11 @@ def _image_row(item, field, model, line, ratio):
     return row
 
 
-def _image_fwhm(settings):
+def _image_fwhm(bands, settings):
     smoothed = settings["source"]["psf_includes_smoothing"] and settings["lines"]["binning"] == "none"
     smoothing = settings["lines"]["smoothing_fwhm"] if smoothed else 0.0
-    return image_psf_fwhm(settings["psf_fwhm"], smoothing)
+    seeing = {band.name: float(band.maps.header.get("PSFFWHM", settings["psf_fwhm"][band.name])) for band in bands}
+    return image_psf_fwhm(seeing, smoothing)
 
 
 if __name__ == "__main__":
