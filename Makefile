@@ -6,7 +6,7 @@ export KLEVER_TEST_DATA ?= $(wildcard $(abspath ../shared/real))
 export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= 1577836800
 
-.PHONY: run verify check archive-list fetch spaxel test lint bench report clean
+.PHONY: run verify paper check archive-list fetch spaxel test lint bench report clean
 
 run: .venv/installed
 	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
@@ -35,6 +35,9 @@ lint: .venv/installed
 
 bench: .venv-bench/installed
 	.venv-bench/bin/python benchmarks/linefit/run.py --markdown
+
+paper: .venv/installed
+	@$(BIN)/python workflow/scripts/paper.py --directory $(SURVEY)
 
 report: .venv/installed
 	$(BIN)/snakemake --directory $(SURVEY) --report report.html

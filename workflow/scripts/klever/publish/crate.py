@@ -17,7 +17,7 @@ _PROFILES = [
 _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 _WORKFLOW = "workflow/Snakefile"
 _OWN = ("provenance.json", "ro-crate-metadata.json")
-_BYPRODUCTS = ("README.md", "status.ecsv", "resources.ecsv", "benchmarks", "kernel", "checks")
+_BYPRODUCTS = ("README.md", "status.ecsv", "resources.ecsv", "benchmarks", "kernel", "checks", "paper")
 _MEDIA = {
     ".fits": "application/fits", ".ecsv": "text/csv", ".pdf": "application/pdf", ".png": "image/png",
     ".tex": "application/x-tex", ".json": "application/json", ".npz": "application/zip", ".html": "text/html",
