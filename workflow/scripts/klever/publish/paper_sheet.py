@@ -152,5 +152,13 @@ def _table_lines(path):
     for name in table.colnames:
         if table[name].dtype.kind == "f":
             table[name].info.format = ".4g"
-    lines = table.pformat(max_lines=_ROWS, max_width=_WIDTH)
-    return [*lines, "", f"{len(table)} rows, {len(table.colnames)} columns; whole in {path.name}"]
+    # the survey's own columns first: what is published stands in the paper
+    chosen, width = [], 0
+    for name in sorted(table.colnames, key=lambda name: name.startswith("published")):
+        width += 1 + max(map(len, table[[name]].pformat(max_lines=-1, max_width=-1)))
+        if width > _WIDTH:
+            break
+        chosen.append(name)
+    lines = table[chosen].pformat(max_lines=_ROWS, max_width=-1)
+    shown = f"the first {len(chosen)} shown; " if len(chosen) < len(table.colnames) else ""
+    return [*lines, "", f"{len(table)} rows, {len(table.colnames)} columns; {shown}whole in {path.name}"]
