@@ -107,10 +107,11 @@ def summary(seeds):
 
 
 def main(first, last):
-    """Fit the ring with the noise of each seed; write the results after each."""
+    """Fit the ring with the noise of each seed; write the results after each, beside those of other seeds."""
     clean = ring()
     sigma = clean.max() / SNR
-    seeds = []
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))["seeds"] if RESULTS.is_file() and first > 0 else []
+    seeds = [one for one in stored if one["seed"] < first]
     for seed in range(first, last):
         start = time.process_time()
         data = clean + np.random.default_rng(seed).normal(0, sigma, clean.shape)
