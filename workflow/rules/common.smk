@@ -180,7 +180,7 @@ def report_run(failed):
 
 
 def grow_memory():
-    """Make the memory every rule asks for grow with each attempt: one that ran out of it is sent again with more."""
+    """Make the memory that jobs ask for grow with each attempt: a job that ran out of it is sent again with more."""
     for step in workflow.rules:
         memory = step.resources.get("mem_mb")
         if not memory.is_evaluable() and memory.value is not None:

@@ -1,15 +1,4 @@
 # Ionised gas: star formation, BPT; metallicity: global, map, annuli, gradients.
-def gas_sections(galaxy):
-    """The settings of ionised_gas, without those of other steps that share a section with it."""
-    sections = SURVEY.settings(galaxy, "star_formation", "bpt", "dust", "metallicity", "lines", "gradient", "cosmology")
-    if sections["star_formation"]["reddening_of"] not in GALAXIES:
-        sections["star_formation"]["reddening_of"] = ""
-    return sections | {
-        "metallicity": {"map_snr": sections["metallicity"]["map_snr"]},
-        "gradient": {"regions": sections["gradient"]["regions"]},
-    }
-
-
 rule global_metallicity:
     input:
         lines=per_band("results/galaxies/{galaxy}/{band}/lines.ecsv"),

@@ -1,27 +1,4 @@
 # The survey among other samples, and the audit of the paper: from the run's tables and, alike, from the printed ones.
-LITERATURE = RESOURCES / "literature"
-
-
-def literature_inputs():
-    """Files of the literature, by the names that the scripts give them."""
-    return {
-        "gradients": sorted(str(path) for path in (LITERATURE / "gradients").glob("*.csv")),
-        "averages": LITERATURE / "averages.csv",
-        "models": LITERATURE / "models.csv",
-        "samples": LITERATURE / "samples.yaml",
-    }
-
-
-def population_figures(folder, name, **labels):
-    """A figure of the population for the report."""
-    return report(
-        f"{folder}/figures/{name}.pdf",
-        caption=f"../report/population_{name}.rst",
-        category="Population",
-        labels=labels,
-    )
-
-
 rule run_population:
     input:
         table2="results/tables/table2.ecsv",

@@ -1,15 +1,4 @@
 # Photometry of the galaxies on their broad-band images, and stellar masses.
-from importlib.metadata import PackageNotFoundError, version
-
-
-def installed(package):
-    """Version of a package that may be absent: installing it later makes its products again."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
-
-
 rule photometry:
     input:
         images=lambda wildcards: list(SURVEY.lens(wildcards.galaxy)["images"].values()),

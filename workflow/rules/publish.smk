@@ -1,15 +1,6 @@
 # What a person looks at: a page per galaxy, the tables, the recovery of the truth, and the state of the run.
 
 
-DISTURBED, APERTURE_EXAMPLE = gradient_figure_galaxies(SURVEY.survey_settings("figures")["figures"], GALAXIES)
-
-
-def disturbed_images(galaxy):
-    """The broad-band images that Fig. 11 shows, by filter."""
-    images = SURVEY.lens(galaxy)["images"]
-    return {name: images[name] for name in images if name.upper() in {"F160W", "F814W"}}
-
-
 rule galaxy_page:
     input:
         source="results/galaxies/{galaxy}/source.fits",

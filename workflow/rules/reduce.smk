@@ -1,51 +1,7 @@
 # From exposures to combined cubes (paper, Sect. 2.2), for the pointings of config/exposures.tsv; nothing unless
 # `reduce.start` is exposures.
-from klever.config.exposures import SIMULATED_EXPOSURES
-
-POINTINGS = SURVEY.pointings()
-
-
 wildcard_constraints:
     pointing="|".join(re.escape(name) for name, _ in POINTINGS) or "none",
-
-
-def pointing_entry(wildcards):
-    return POINTINGS[wildcards.pointing, wildcards.band]
-
-
-def exposure_files(kind):
-    """Input function: the exposures of a pointing, or of its standard star."""
-    numbers = range(SIMULATED_EXPOSURES if kind == "exposures" else 2)
-
-    def paths(wildcards):
-        entry = pointing_entry(wildcards)
-        if entry[kind] is not None:
-            return entry[kind]
-        folder = f"results/simulated/exposures/{wildcards.pointing}/{wildcards.band}"
-        return [f"{folder}/{kind}_{number:02d}.fits" for number in numbers]
-
-    return paths
-
-
-def pointing_settings(rule, *sections):
-    """Parameters of a step on one pointing in one band."""
-
-    def settings(wildcards):
-        entry = pointing_entry(wildcards)
-        names = [name for name in entry["galaxies"] if name in GALAXIES]
-        return {
-            "code": code_digest(SCRIPTS / f"{rule}.py"),
-            "pointing": wildcards.pointing,
-            "band": wildcards.band,
-            "galaxies": names,
-            "stars": entry["stars"],
-            "standard": {"temperature": entry["temperature"], "magnitude": entry["magnitude"]},
-            "seeing": SURVEY.observation(names[0], wildcards.band)["psf_fwhm"] if names else 0.5,
-            "redshifts": {name: SURVEY.galaxy(name)["z"] for name in names},
-            **SURVEY.survey_settings(*sections),
-        }
-
-    return settings
 
 
 rule simulate_exposures:
