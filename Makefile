@@ -6,7 +6,7 @@ export KLEVER_TEST_DATA ?= $(wildcard $(abspath ../shared/real))
 export OMP_NUM_THREADS ?= 1
 export SOURCE_DATE_EPOCH ?= 1577836800
 
-.PHONY: run verify paper check archive-list fetch spaxel test lint bench report clean
+.PHONY: run verify paper check archive-list fetch esorex spaxel test test-slurm lint bench report clean
 
 run: .venv/installed
 	PYTHONPATH=$(CURDIR)/workflow/progress $(BIN)/snakemake --directory $(SURVEY) --logger klever
@@ -24,11 +24,20 @@ archive-list: .venv/installed
 fetch: .venv/installed
 	$(BIN)/snakemake --directory $(SURVEY) --resources downloads=4 --config acquire='{"enabled": true}' -- downloads
 
+RAW ?= raw
+STATIC ?=
+OUT ?= esorex
+esorex: .venv/installed
+	@$(BIN)/python workflow/scripts/esorex_files.py $(RAW) --static $(STATIC) --output $(OUT)
+
 spaxel: .venv/installed
 	@$(BIN)/python workflow/scripts/draw_spaxel.py --directory $(SURVEY) $(GALAXY) $(BAND) $(X) $(Y)
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/installed
+	tests/slurm/run.sh $(BIN)/python -m pytest tests/workflow/test_slurm.py -s
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/snakemake --lint
@@ -40,7 +49,7 @@ paper: .venv/installed
 	@$(BIN)/python workflow/scripts/paper.py --directory $(SURVEY)
 
 report: .venv/installed
-	$(BIN)/snakemake --directory $(SURVEY) --report report.html
+	@$(BIN)/python workflow/scripts/report.py --directory $(SURVEY)
 
 clean:
 	rm -rf .snakemake logs && git clean -xdfq results

@@ -17,6 +17,7 @@ include: "workflow/rules/reduce_common.smk"
 include: "workflow/rules/properties_common.smk"
 include: "workflow/rules/publish_common.smk"
 include: "workflow/rules/population_common.smk"
+include: "workflow/rules/report_common.smk"
 include: "workflow/rules/acquire.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/simulate.smk"
@@ -32,6 +33,7 @@ include: "workflow/rules/metallicity.smk"
 include: "workflow/rules/publish.smk"
 include: "workflow/rules/lensing_figures.smk"
 include: "workflow/rules/population.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -48,6 +50,11 @@ rule all:
         rules.population_products.input,
 
 
+onstart:
+    start_jobs_at_once()
+    prepare_files()
+
+
 onsuccess:
     report_run(failed=False)
 
@@ -56,4 +63,4 @@ onerror:
     report_run(failed=True)
 
 
-grow_memory()
+grow_resources()

@@ -24,7 +24,7 @@ def copy_workflow(target):
     return Path(shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*UNUSED)))
 
 
-def snakemake(directory, *arguments, root=ROOT):
+def snakemake(directory, *arguments, root=ROOT, environment=None):
     """Run Snakemake on a survey folder; return the completed process with stdout and stderr in one text."""
     command = [
         sys.executable,
@@ -36,9 +36,9 @@ def snakemake(directory, *arguments, root=ROOT):
         str(directory),
         *arguments,
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", **(environment or {})}
     return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, check=False
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables, check=False
     )
 
 

@@ -97,8 +97,8 @@ class Problem:
     def start(self, row):
         """Start of a careful user: the velocity of the summed spectrum's peak, 80 km/s, fluxes read off the spaxel."""
         velocity, dispersion = self._summed_peak(), 80.0
-        centre = self.model.centres(velocity)[self.model.main]
-        sigma = self.model.sigmas(centre, dispersion)
+        centres = self.model.centres(velocity)
+        centre, sigma = centres[self.model.main], self.model.sigmas(centres, dispersion)[self.model.main]
         good = self.valid[row]
         near = good & (np.abs(self.wavelength - centre) < 2 * sigma)
         continuum = float(np.median(self.flux[row, good]))

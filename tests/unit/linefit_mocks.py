@@ -67,7 +67,8 @@ def spectra(model, wavelength, snr, velocity, dispersion, rng, relative=None, si
         sigma_main = None
         for line in sorted(model.group.lines, key=lambda line: line.name != model.group.main):
             centre = line.wavelength * (1 + model.z) * (1 + velocity[s] / C)
-            sigma = np.hypot(centre * dispersion[s] / C, model.sigma_instrument)
+            spread = model.sigma_instrument
+            sigma = np.hypot(centre * dispersion[s] / C, spread(centre) if callable(spread) else spread)
             sigma_main = sigma_main or sigma
             unit = sigma_noise * np.sqrt(2 * np.sqrt(np.pi) * sigma_main * step)
             flux = snr[s] * unit * relative[line.name] / relative[model.group.main]

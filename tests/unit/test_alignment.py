@@ -262,6 +262,28 @@ def test_error_counts_the_noise_of_both_bands(tmp_path):
     assert 0.8 < np.std(pulls) < 1.3
 
 
+def test_noise_of_the_template_does_not_fix_the_position_along_an_arc(tmp_path):
+    from klever.align.alignment import Limits, _band_match
+
+    def arc(west, north):  # longer than the field: its profile along north tells nothing
+        return gaussian(west, 0.0 * north, 0.1, 0.0, BROAD)
+
+    offsets = np.array([0.1, 0.2]), np.array([-0.1, -0.1])
+    bands = [write_band(tmp_path / f"{name}.fits", arc, noise=0.0, offset=offset)
+             for name, offset in zip(("H", "YJ"), offsets, strict=True)]  # fmt: skip
+    bands = read_bands(bands, ["H", "YJ"], (RA, DEC))
+    clean, generator, unit = [b.maps["HALPHA"] for b in bands], np.random.default_rng(5), 0.05 * 0.04e-18
+    for _ in range(8):
+        for band, product in zip(bands, clean, strict=True):
+            noise = unit * correlated_noise(product.value.shape, 0.85, generator)[0]
+            band.maps["HALPHA"] = Map(product.value + noise, np.full(noise.shape, unit), product.flags)
+        match = _band_match(bands[0], "HALPHA", bands[1], "HALPHA", Limits())
+        if match is not None:
+            off = np.array([match.x, match.y]) - (offsets[1] - offsets[0])
+            assert abs(off[0]) < 0.1
+            assert match.worst > Limits().max_error or abs(off[1]) < 3.5 * match.worst
+
+
 def test_masked_spaxels_and_pixels_have_no_say(tmp_path):
     path = write_band(tmp_path / "H.fits", sky(BROAD), continuum=sky(BROAD), offset=(0.3, -0.2), noise=0.003)
     with fits.open(path, mode="update") as hdus:

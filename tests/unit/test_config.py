@@ -186,7 +186,7 @@ def test_minimal_config_has_defaults(survey):
     }  # fmt: skip
     assert loaded.observation("sp2", "H") == {
         "instrument": "SINFONI", "cube": "cubes/sp2_H.fits", "unit": "1e-20 erg s-1 cm-2 Angstrom-1", "psf_fwhm": 0.6,
-        "extension": None,
+        "extension": None, "resolution": None,
     }  # fmt: skip
     assert (loaded.simulated("sp1"), loaded.simulated("sp2")) == (True, False)
     assert loaded.observation("sp1", "K")["cube"] is None

@@ -146,6 +146,12 @@ def test_lens_problems(tmp_path, making, state, message):
     assert message in row["message"]
 
 
+def test_a_galaxy_in_front_of_its_lens_is_named(tmp_path):
+    row = only(write_lens(tmp_path) | {"galaxies": {"far": 1.5, "near": 0.25}})
+    assert row["state"] == "warning"
+    assert "near (z = 0.25) is not behind the lens" in row["message"] and "far" not in row["message"]
+
+
 def test_lens_unit_and_sign_as_configured_are_ok(tmp_path):
     request = write_lens(tmp_path, kind="pixel", x_sign=-1) | {"deflection_unit": "pixel", "x_sign": -1}
     assert only(request)["state"] == "ok"
@@ -230,6 +236,39 @@ def test_check_of_the_shipped_survey_finds_nothing_wrong(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Configuration: 43 galaxies, nothing wrong." in done.stdout
     assert "131 ok (131 of them simulated by the workflow), 0 with warnings, 0 that cannot be used" in done.stdout
+
+
+def test_check_of_no_survey_is_a_sentence(tmp_path):
+    done = check(tmp_path / "none")
+    assert done.returncode == 1 and "does not exist" in done.stdout and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lines:\n\tsmoothing_fwhm: 0.4\n", "config/config.yaml: line 2: is not valid YAML"),
+        ("lines: {window: 4000.0}\nlines: {window: 5000.0}\n", "line 2: lines: the key is given twice"),
+    ],
+)
+def test_check_names_the_line_that_is_no_yaml(tmp_path, text, words):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text(text)
+    done = check(tmp_path)
+    assert done.returncode == 1 and words in done.stdout and len(done.stdout.splitlines()) == 1
+
+
+def test_check_opens_the_images_of_all_filters(tmp_path):
+    config = tmp_path / "config"
+    shutil.copytree(ROOT / "examples/cdfs294/config", config)
+    (config / "lenses.yaml").write_text("none: {images: {F160W: one.fits, F814W: other.fits}}\n")
+    write_primary(tmp_path / "cube.fits", voxels()[0])
+    for name in ("one.fits", "other.fits"):
+        (tmp_path / name).write_text("no FITS")
+    rows = (config / "observations.tsv").read_text().splitlines()
+    cells = dict(zip(rows[0].split("\t"), rows[1].split("\t"), strict=True)) | {"cube": "cube.fits"}
+    (config / "observations.tsv").write_text("\t".join(cells) + "\n" + "\t".join(cells.values()) + "\n")
+    done = check(tmp_path)
+    assert "F160W image" in done.stdout and "F814W image" in done.stdout
 
 
 def test_check_names_the_broken_file_and_the_misspelt_key(tmp_path):

@@ -71,3 +71,10 @@ def test_row_of_another_length_is_refused():
 
 def test_table_without_rows_still_has_its_frame():
     assert table([]).count(r"\hline") == 3
+
+
+def test_wide_tables_cross_both_columns_of_the_page():
+    text = table(wide="footnotesize")
+    assert text.count("{table*}") == 2
+    assert "\\centering\n\\footnotesize\\setlength{\\tabcolsep}{4pt}\n\\begin{tabular}" in text
+    assert "table*" not in table()

@@ -142,6 +142,8 @@ def test_air_to_vacuum_is_that_of_morton():
         ("lines: {X: {wavelength: 5000.0, medium: Air}}\ngroups: {h: {lines: [X]}}\n", "write air or vacuum"),
         ("medium: water\nlines: {X: {wavelength: 5000.0}}\ngroups: {h: {lines: [X]}}\n", "medium 'water'"),
         ("lines: {X: {wavelength: 1500.0, medium: air}}\ngroups: {h: {lines: [X]}}\n", "below 2000 A"),
+        ("lines: {X: {wavelength: 656.46}}\ngroups: {h: {lines: [X]}}\n", "below the Lyman limit; give it in Angstrom"),
+        ("lines: {X: {wavelength: 0.65646, medium: air}}\ngroups: {h: {lines: [X]}}\n", "below the Lyman limit"),
         ("lines: {X: {wavelenth: 5000.0}}\ngroups: {h: {lines: [X]}}\n", "wavelength None"),
         ("lines: {X: {wavelength: 5000.0, medum: air}}\ngroups: {h: {lines: [X]}}\n", "did you mean medium"),
         ("include: shipped\nlines: {}\n", "`default`"),

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from linefit_mocks import LINE_LIST, RELATIVE, C, band_wavelength, binned_gaussian, model_of, spectra, window_of
+from linefit_mocks import (
+    LINE_LIST,
+    OPTIONS,
+    RELATIVE,
+    C,
+    band_wavelength,
+    binned_gaussian,
+    model_of,
+    spectra,
+    window_of,
+)
 from scipy.optimize import least_squares, lsq_linear
 from scipy.special import log_ndtr, logsumexp
 from scipy.stats import multivariate_normal
@@ -14,7 +24,9 @@ from klever.errors import ConfigError
 from klever.linefit.broad import check_broad_lines, fit_broad, needed_window
 from klever.linefit.components import Bounds, solve_signed
 from klever.linefit.evidence import log_orthant
+from klever.linefit.groupspectra import GroupSpectra
 from klever.linefit.model import GroupModel, pixel_edges, pixel_profile
+from klever.linefit.outflow import broad_components
 from klever.linefit.varpro import fit_spectra
 from klever.maps import Flag
 
@@ -283,6 +295,27 @@ def test_bad_spectra_are_flagged_and_leave_their_neighbours_alone(agn_fit):
     assert fit.chosen[5] and fit.flux[0, 5] == pytest.approx(clean.flux[0, 5], abs=0.5 * clean.flux_error[0, 5])
 
 
+def test_a_broad_line_that_spoils_the_single_fit_is_found_and_nothing_else_is():
+    """In maps: spectra that one component could not fit are tried; dead, negative and hit ones stay without a fit."""
+    model, wavelength, flux, error, truth = agn(8, 300.0, 3000.0, 5)
+    flux[1], flux[2], flux[3], error[4] = np.nan, 3.0, -flux[3], np.nan
+    flux[5, np.argmin(np.abs(wavelength - model.centres(0.0)[model.main]))] = 1e30
+    fit = fit_spectra(model, wavelength, flux, error, 400.0, engine="numpy")
+    fit.take(np.array([6]), fit.part(np.array([2])), 1.0)  # as if the single fit had failed
+    assert fit.flags[6] == Flag.NOT_FITTED
+    cube = GroupSpectra(model, wavelength, flux, error, *[None] * 2, np.ones(len(wavelength), bool), None)
+    options = OPTIONS | {"broad": {"halpha": ["Halpha"]}, "velocity_range": 400.0}
+    broad = broad_components(cube, fit, options, 1.0)
+    bad = [1, 2, 3, 4, 5]
+    assert np.isnan(broad.flux[:, bad]).all() and np.isnan(broad.evidence[bad]).all()
+    assert ((broad.flags[bad] & Flag.NOT_FITTED) > 0).all() and ((fit.flags[bad] & Flag.NOT_FITTED) > 0).all()
+    good = [0, 6, 7]
+    assert not (fit.flags[good] & Flag.NOT_FITTED).any()
+    assert np.all(np.abs(broad.flux[0, good] - truth["broad"]) < 4 * broad.flux_error[0, good])
+    main = fit.flux[model.main, good] - truth["Halpha"][good]
+    assert np.all(np.abs(main) < 4 * fit.flux_error[model.main, good])
+
+
 def test_narrow_windows_and_bounds_are_flagged():
     short = both(*agn(3, 25.0, 60.0, 9, dispersion=1900.0, reach=1000.0)[:4], ["Halpha"])
     assert ((short.flags & Flag.LOW_COVERAGE) > 0).all()
@@ -345,6 +378,7 @@ def test_mistakes_are_explained():
     ("lines", "problem"),
     [
         ({"broad": {"halfa": ["Halpha"]}}, "lines.broad.halfa: no such group in lines.groups; did you mean"),
+        ({"broad": {"halpha": ["Halfa"]}}, "lines.broad.halpha: 'Halfa' is no line of that group; did you mean Halpha"),
         ({"broad": {"halpha": []}}, "lines.broad.halpha: has 0 values"),
         ({"broad_dispersion_range": [900.0, 300.0]}, "lines.broad_dispersion_range: the minimum must be smaller"),
         ({"broad": {"halpha": ["Halpha"]}, "broad_dispersion_range": [200.0, 900.0]},

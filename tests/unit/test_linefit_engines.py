@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from linefit_mocks import band_wavelength, model_of, spectra, window_of
+from linefit_mocks import LINE_LIST, C, band_wavelength, model_of, spectra, window_of
 
 from klever.codedigest import imported_modules
 from klever.errors import ConfigError
+from klever.linefit.model import GroupModel
 from klever.linefit.varpro import fit_spectra, search_velocity
+from klever.linefit.window import channels_of_group
 from klever.maps import Flag
+from klever.spectral_lines import Group, LineSpread
 
 Z = 1.4
 WAVELENGTH = window_of("halpha", Z, band_wavelength())
@@ -66,6 +69,29 @@ def test_both_engines_give_the_same_answers(errors):
         for engine in ("compiled", "numpy")
     ]
     _assert_same(*fits, tolerance=0.01)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "numpy"])
+def test_the_width_of_each_channel_is_taken_out_of_the_dispersion(engine):
+    """Two lines far apart, of one intrinsic width, seen by an instrument whose width changes between them."""
+    wavelength = np.arange(1.16, 1.62, 2e-4)
+    hydrogen = Group("hydrogen", tuple(LINE_LIST.lines[name] for name in ("Hbeta", "Halpha")), "Halpha")
+    model = GroupModel(hydrogen, Z, LineSpread((1.1, 1.7), (1500.0, 4500.0)))
+    rng, n = np.random.default_rng(8), 200
+    velocity, dispersion = rng.uniform(-150, 150, n), np.full(n, 70.0)
+    relative = {"Hbeta": 0.9, "Halpha": 1.0}
+    flux, error, truth = spectra(model, wavelength, 40.0, velocity, dispersion, rng, relative, continuum=(0.0, 0.0))
+    window, near = channels_of_group(model, wavelength, 4000.0)
+    flux, error = flux[:, window], np.where(near, error[:, window], np.nan)
+    fit = fit_spectra(model, wavelength[window], flux, error, engine=engine, errors="jacobian")
+    pulls = (fit.dispersion - 70.0) / fit.dispersion_error
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(n)
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.2)
+    pulls = (fit.flux[0] - truth["Hbeta"]) / fit.flux_error[0]
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(n)
+    centre = 0.6564632 * (1 + Z)
+    observed = np.hypot(70.0, C / np.interp(centre, (1.1, 1.7), (1500.0, 4500.0)) / 2.35482)
+    assert np.median(fit.dispersion_observed) == pytest.approx(observed, rel=0.01)
 
 
 def test_both_engines_agree_on_spoiled_spectra():

@@ -65,7 +65,7 @@ def tables(tmp_path):
     properties = [
         {"galaxy": "horseshoe_west", "region": "all", "sfr": 26.2, "sfr_error": 4.3, "log_mstar": 10.2, "log_oh": 8.5,
          "mu_halpha": 12.0, "mu_halpha_error": 0.2, "mu_maps": np.nan, "log_mstar_error_minus": 0.1,
-         "log_mstar_error_plus": 0.2, "mu_systematic": 0.1, "fibre_fraction": 0.7},
+         "log_mstar_error_plus": 0.2, "mu_lens_models": 0.1, "fibre_fraction": 0.7},
         {"galaxy": "horseshoe_full", "region": "all", "sfr": 54.6, "sfr_error": 12.0, "log_mstar": np.nan,
          "log_oh": 9.9, "mu_halpha": 14.0, "mu_halpha_error": 0.3, "mu_maps": np.nan},
         {"galaxy": "macs0451", "region": "north", "sfr": 56.0, "sfr_error": 6.0, "log_mstar": 9.5, "log_oh": 8.2,

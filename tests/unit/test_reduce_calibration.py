@@ -10,18 +10,31 @@ from astropy.io import fits
 from klever.config.exposures import read_exposures
 from klever.config.schema import Problems
 from klever.errors import InputError
+from klever.inspection.exposures import inspect_exposures
+from klever.inspection.inputs import inspect
 from klever.reduce.cosmicrays import flag_pair
 from klever.reduce.frames import detector_of, nearest_sky, read_frame, read_ifu
 from klever.reduce.pointing import load_pointing, star_ifus
-from klever.reduce.sinfoni import SinfoniExposure, photon_error, read_sinfoni, reduce_sinfoni
+from klever.reduce.sinfoni import SinfoniExposure, measure_noise, noise_of, photon_error, read_sinfoni, reduce_sinfoni
+from klever.reduce.sinfonifield import read_field, standard_counts
 from klever.reduce.slices import clean_slices
 from klever.reduce.telluric import calibrate, hydrogen_lines, remove_hydrogen, stellar_flux, vega_flux
-from klever_simulation.exposure_files import field_position, sky_position, write_exposure
+from klever_simulation.exposure_files import (
+    field_position,
+    sky_position,
+    write_exposure,
+    write_sinfoni_exposure,
+)
 from klever_simulation.exposures import Instrument, Sky, State, Target, atmosphere, expose, moffat_image, response
 from klever_simulation.standards import standard_spectrum
 
 ROOT = Path(__file__).parents[2]
 H = Instrument("H", (1.456, 1.846), 4045)
+GAIN = 2.4  # electrons per count
+SINFONI = {
+    "sinfoni_noise": "measured", "sinfoni_pixel_scale": 0.125, "pixfrac": 0.6, "cosmic_ray_sigma": 8.0,
+    "stretch_degree": 5, "rotational": True, "clip_sigma": 3.0,
+}  # fmt: skip
 SMALL = Instrument("H", (1.5, 1.6), 4045, n_spaxel=6, n_wave=256)
 OH = np.loadtxt(ROOT / "resources/oh_lines_rousselot2000.dat")
 
@@ -143,8 +156,40 @@ def test_broken_exposures_are_told(exposure_files, tmp_path):
         read_sinfoni(tmp_path / "image.fits")
 
 
+def test_pointing_is_inspected_before_its_reduction(exposure_files, tmp_path):
+    request = {
+        "pointing": "p1", "band": "H", "instrument": "KMOS", "exposures": exposure_files, "standard": [],
+        "galaxies": ["sp1"], "stars": ["star1"],
+    }  # fmt: skip
+    _, errors, warnings = inspect_exposures(request)
+    assert not errors
+    assert any("too few to clip" in text for text in warnings)
+    assert any("stay in counts" in text for text in warnings)
+    for change, problem in (
+        ({"galaxies": ["sp9"]}, "no arm of .* points at 'sp9'"), ({"stars": ["sp9"]}, "points at the star 'sp9'"),
+        ({"exposures": exposure_files[::2]}, "add the sky"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=problem):
+            inspect_exposures(request | change)
+    moved = [tmp_path / Path(path).name for path in exposure_files]
+    for path, copy in zip(exposure_files, moved, strict=True):
+        copy.write_bytes(Path(path).read_bytes())
+    fits.setval(moved[2], "HIERARCH ESO OCS ARM5 NAME", value="sp3")
+    with pytest.raises(InputError, match=r"IFU 5 points at 'sp1' in .* but at 'sp3'"):
+        inspect_exposures(request | {"exposures": moved})
+    with fits.open(moved[2], mode="update") as hdus:
+        hdus[0].header["HIERARCH ESO OCS ARM5 NAME"] = "sp1"
+        del hdus["IFU.5.NOISE"]
+    with pytest.raises(InputError, match=r"no cube in IFU.5.NOISE \(sp1\)"):
+        inspect_exposures(request | {"exposures": moved})
+    fits.setval(moved[2], "HIERARCH ESO INS GRAT1 ID", value="K")
+    assert inspect_exposures(request | {"exposures": None}) == ({}, [], [])
+    rows = inspect([request | {"exposures": exposure_files[1:2]}])
+    assert (rows[0]["state"], rows[0]["kind"], rows[0]["name"]) == ("error", "exposures", "p1")
+
+
 def test_sinfoni_target_from_exposures_to_cube():
-    """One line of a compact source: flux to 3 per cent with cosmic rays, and photon noise on sky lines."""
+    """One line of a compact source: its flux with cosmic rays, photon noise on sky lines, gain and read noise."""
     pytest.importorskip("astroscrappy")
     instrument = Instrument("H", (1.5, 1.65), 3000, n_spaxel=16, spaxel=0.25, n_wave=768)
     sky = Sky(instrument, (OH[:, 0] * 1e-4, OH[:, 1]))
@@ -165,21 +210,27 @@ def test_sinfoni_target_from_exposures_to_cube():
 
         ra, dec = sky_position((72.99, 0.1), *state.dither)
         header = tangent_header(ra, dec, 0.25, (7.5, 7.5))
-        exposures[kind].append(SinfoniExposure(rate * 600.0, wavelength, header, state.time / 86400, 600.0))
+        counts = (rate * 600.0 / GAIN).astype(np.float32)
+        exposures[kind].append(SinfoniExposure(counts, wavelength, header, state.time / 86400, 600.0))
     protected = np.abs(wavelength - 1.5735) < 2e-3
-    cube, _, results = reduce_sinfoni(
-        exposures["O"], exposures["S"], 1 / response(instrument), gain=1.0, read_noise=5.0, protected=protected
-    )
+    made = reduce_sinfoni(exposures["O"], exposures["S"], GAIN / response(instrument), SINFONI, protected)
+    cube = made.cube
+    assert made.gain == pytest.approx(GAIN, rel=0.05)
+    assert made.read_noise == pytest.approx(5.0, abs=2.0)
+    assert cube.exposure_map.max() == pytest.approx(2400.0, rel=0.02)
+    assert min(made.hits) >= 10
     step = wavelength[1] - wavelength[0]
     total = np.nansum(cube.flux[protected][:, 8:-8, 8:-8]) * step
     assert total == pytest.approx(1.5e-15, rel=0.05)
     assert np.nanmax(np.abs((cube.flux / cube.error)[:, 10:-10, 10:-10][~protected])) < 7
-    for fit in results:
+    for fit in made.sky_fits:
         for row in fit.groups:
             if row["channels"] > 60:
                 assert row["after"] < 1.3 * row["expected"]
     with pytest.raises(InputError, match="no sky exposure"):
-        reduce_sinfoni(exposures["O"], [], None)
+        reduce_sinfoni(exposures["O"], [], None, SINFONI)
+    given = SINFONI | {"sinfoni_noise": {"gain": 3.0, "read_noise": 8.0}}
+    assert noise_of(exposures["O"], exposures["S"], given) == (3.0, 8.0)
 
 
 def test_photon_error():
@@ -216,7 +267,10 @@ def test_table_of_exposures(tmp_path):
         ("p1\tH\tnone/*.fits\t-\tsp1\ts1\n", "no file matches"),
         ("p1\tH\tsimulated\tsimulated\tsp9\ts1\n", "no galaxy 'sp9'"),
         ("p1\tK\tsimulated\tsimulated\tsp1\ts1\n", "no band 'K'"),
-        ("p1\tH\tsimulated\tsimulated\tarc\ts1\n", "only KMOS"),
+        ("p1\tH\tsimulated\tsimulated\tarc\ts1\n", "of SINFONI in the table of observations, not of KMOS"),
+        ("p1\tH\tsimulated\tsimulated\tsp1\t-\n", "alignment stars"),
+        ("p1\tH\tsimulated\tsimulated\tsp1\tsp1\n", "is a galaxy of the pointing, too"),
+        ("p1\tJ\tsimulated\tsimulated\tsp1\ts1\n", "KMOS has no band J"),
         ("p1\tH\tsimulated\t-\tsp1\ts1\n", "both be simulated"),
         ("p1\tH\tsimulated\tsimulated\tsp1\ts1\n" * 2, "twice"),
         ("p1\tH\tsimulated\tsimulated\tsp1\ts1\np2\tH\tsimulated\tsimulated\tsp1\ts1\n", "comes from one"),
@@ -233,4 +287,54 @@ def test_shipped_table_names_stars_and_galaxies_of_the_survey():
     columns = lines[0].split("\t")
     schema = yaml.safe_load((ROOT / "workflow/schemas/exposures.schema.yaml").read_text())
     assert set(columns) == set(schema["properties"])
-    assert len(lines) > 1
+    assert {row.split("\t")[columns.index("instrument")] for row in lines[1:]} == {"KMOS", "SINFONI"}
+
+
+@pytest.mark.parametrize(
+    ("galaxies", "stars", "problem"), [("arc", "s1", "no alignment stars"), ("arc,arc2", "-", "a row each")]
+)
+def test_a_field_of_sinfoni_has_one_galaxy_and_no_star(tmp_path, galaxies, stars, problem):
+    (tmp_path / "config").mkdir()
+    header = "pointing\tband\tinstrument\texposures\tstandard\tgalaxies\tstars\n"
+    row = f"a\tH\tSINFONI\tsimulated\tsimulated\t{galaxies}\t{stars}\n"
+    (tmp_path / "config/exposures.tsv").write_text(header + row)
+    problems = Problems([])
+    settings = {"reduce": {"start": "exposures", "table": "exposures.tsv"}}
+    read_exposures(settings, tmp_path, ROOT / "workflow/schemas", OBSERVED, problems)
+    assert any(problem in text for text in problems), list(problems)
+
+
+def test_noise_is_measured_from_an_exposure_and_its_sky():
+    rng = np.random.default_rng(3)
+    level = np.where(np.arange(400) % 20 < 3, 800.0, 60.0)[:, None, None]
+    electrons = level * GAIN
+    flux, sky = ((electrons + np.sqrt(electrons + 49) * rng.standard_normal((400, 16, 16))) / GAIN for _ in range(2))
+    gain, read_noise = measure_noise(flux, sky)
+    assert gain == pytest.approx(GAIN, rel=0.05)
+    assert read_noise == pytest.approx(7, abs=1.5)
+    with pytest.raises(InputError, match="cannot be measured"):
+        measure_noise(np.ones((50, 8, 8)), np.ones((50, 8, 8)))
+
+
+def test_files_of_sinfoni_say_what_they_are(tmp_path):
+    small = Instrument("H", (1.5, 1.6), 3000, n_spaxel=8, spaxel=0.25, n_wave=256)
+    sky, paths = Sky(small, (OH[:, 0] * 1e-4, OH[:, 1])), []
+    for number, (kind, of) in enumerate(zip("OSO", ("galaxy", "galaxy", "star"), strict=True)):
+        paths.append(tmp_path / f"{number}.fits")
+        state = State(number, kind, 400.0 * number, dither=(0.2, -0.1))
+        target = Target(1, "arc", (0.0, 0.0), of)
+        write_sinfoni_exposure(paths[-1], small, sky, target, state, (38.2, -3.4), 600.0, 1)
+    objects, skies = read_field(paths)
+    assert [len(objects), len(skies)] == [2, 1]
+    assert objects[0].exposure_time == 600.0
+    assert objects[0].flux.shape == (256, 8, 8)
+    assert field_position((38.2, -3.4), objects[0].header["CRVAL1"], objects[0].header["CRVAL2"]) == pytest.approx(
+        (0.2, -0.1), abs=1e-6
+    )
+    with pytest.raises(InputError, match="is of the target"):
+        read_field(paths[1:2])
+    with pytest.raises(InputError, match="no star was found"):
+        standard_counts(paths, SINFONI)
+    fits.delval(paths[0], "MJD-OBS")
+    with pytest.raises(InputError, match="no MJD-OBS"):
+        read_field(paths)

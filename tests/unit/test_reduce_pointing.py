@@ -65,7 +65,8 @@ def test_noise_of_the_blank_field_is_what_its_error_says(reduced):
 
 def test_cubes_are_read_by_target(reduced, tmp_path):
     _, _, cubes, _ = reduced
-    meta = {"pointing": "p1", "band": "H", "simulated": True, "psf_fwhm": 0.53, "calibrated": True}
+    meta = {"pointing": "p1", "band": "H", "simulated": True, "psf_fwhm": 0.53, "calibrated": True,
+            "instrument": "KMOS"}  # fmt: skip
     products.write_cubes(tmp_path / "cubes.fits", cubes, meta)
     cube = read_cube(tmp_path / "cubes.fits", "header", "sp1", "KMOS", (1.456, 1.846))
     target = cubes[1]
@@ -77,7 +78,7 @@ def test_cubes_are_read_by_target(reduced, tmp_path):
 
 def test_tables_and_page(reduced, tmp_path):
     pointing, _, cubes, _ = reduced
-    stars, sky = products.star_rows(pointing), products.sky_rows(pointing)
+    stars, sky = products.star_rows(pointing), products.sky_rows(pointing.sky)
     rows = [products.cube_row(cube) for cube in cubes]
     for columns, content in (
         (products.STAR_COLUMNS, stars), (products.SKY_COLUMNS, sky), (products.CUBE_COLUMNS, rows)

@@ -118,7 +118,6 @@ def test_states():
     assert (row["state"], row["dust_correction"], row["mu_source"]) == ("ok", "balmer", "mu_halpha")
     assert row["fibre_fraction"] == pytest.approx(0.8)
     assert row["sfr_total"] == pytest.approx(1.1 * row["sfr"])
-    assert row["sfr_error_lens_model"] == pytest.approx(row["sfr"] * 0.3 / 2.2)
     assert row["sfr_magnified"] == pytest.approx(2 * row["sfr"])
     (bare,) = rows(ebv=(np.nan, np.nan, "balmer"))
     assert bare["dust_correction"] == "none"

@@ -157,3 +157,15 @@ def test_a_wrong_file_of_lenses_is_said(tmp_path):
         load_lens("a", path)
     with pytest.raises(InputError, match="no simulated lens called 'b'"):
         load_lens("b", path)
+
+
+def test_distances_are_those_of_astropy():
+    from astropy.cosmology import LambdaCDM
+
+    from klever_simulation.distances import H0, ODE0, OM0, angular_distance, luminosity_distance
+
+    cosmology = LambdaCDM(H0=H0, Om0=OM0, Ode0=ODE0)
+    for z in (0.05, 0.348, 1.5, 3.45, 6.0):
+        assert luminosity_distance(z) == pytest.approx(cosmology.luminosity_distance(z).value, rel=1e-13)
+        assert angular_distance(0.03, z) == pytest.approx(cosmology.angular_diameter_distance(0.03, z).value, rel=1e-12)
+    assert angular_distance(0.4, 0.4) == 0.0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from klever.cubes.skylines import outliers, sky_line_mask
+from klever.cubes.skylines import broken_spaxels, outliers, sky_line_mask
 
 SHAPE = (300, 12, 10)
 WAVELENGTH = 1.5 + 2e-4 * np.arange(SHAPE[0])
@@ -102,3 +102,27 @@ def test_missing_data_are_no_outliers():
     flux[:, 5, 5] = 0.0
     flux[9, 5, 5] = 1e3  # nothing beside it to compare with
     assert not outliers(flux, np.ones(SHAPE), 12.0).any()
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e20])
+def test_dead_and_hot_spaxels_are_found_and_no_others(unit):
+    """A source that falls by a factor of five from spaxel to spaxel, the edge of the field, and an empty spaxel."""
+    rng = np.random.default_rng(4)
+    y, x = np.indices(SHAPE[1:])
+    source = 5.0 ** (8 - np.hypot(y - 5, x - 4))
+    flux = (source + rng.normal(size=SHAPE) * (1 + 0.01 * source)) * unit
+    flux[:, :, -1] *= 30
+    flux[:, 2, 2] = np.nan
+    flux[0, 9, 8] = 1e30 * unit
+    assert not broken_spaxels(flux).any()
+    spoiled = {"constant": (0, 0), "hot": (8, 1), "hot too": (8, 2), "cold": (10, 7), "infinite": (5, 9)}
+    flux[:, 0, 0], flux[:, 8, 1:3] = 3.0 * unit, flux[:, 8, 1:3] * 1e20
+    flux[:, 10, 7] *= 1e-20
+    flux[:, 5, 9] = rng.normal(size=SHAPE[0]) * 1e30 * unit
+    assert set(zip(*np.nonzero(broken_spaxels(flux)), strict=True)) == set(spoiled.values())
+
+
+def test_spaxels_of_a_cube_without_noise_are_not_broken():
+    line = np.exp(-0.5 * ((np.arange(SHAPE[0]) - 150) / 3) ** 2)[:, None, None]
+    y, x = np.indices(SHAPE[1:])
+    assert not broken_spaxels((1.1 + line) * np.exp(-np.hypot(y - 5, x - 4))).any()

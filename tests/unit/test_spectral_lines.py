@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import yaml
 from linefit_mocks import INSTRUMENTS, LINE_LIST, RESOURCES
 
 from klever.errors import ConfigError
-from klever.spectral_lines import instrumental_sigma, lines_in_band, load_line_list
+from klever.spectral_lines import LineSpread, instrumental_sigma, lines_in_band, load_line_list, resolving_power
 
 
 def test_wavelengths_are_vacuum_micrometre():
@@ -21,6 +22,31 @@ def test_ratios_of_the_paper():
 def test_instrumental_sigma_is_that_of_the_band_centre():
     sigma = instrumental_sigma(INSTRUMENTS, "KMOS", "H")
     assert sigma * 2.3548 * 4045 == pytest.approx(1.651, rel=1e-4)
+
+
+def test_a_resolving_power_of_the_observation_takes_the_place_of_the_listed_one():
+    listed, own = (instrumental_sigma(INSTRUMENTS, "KMOS", "H", value) for value in (None, 3700.0))
+    assert own / listed == pytest.approx(4045 / 3700)
+
+
+def test_a_table_of_resolving_powers_gives_each_wavelength_its_own_width():
+    spread = LineSpread((1.0, 2.0), (1000.0, 3000.0))
+    fwhm = 2.3548 * spread(np.array([0.9, 1.0, 1.5, 2.0, 2.4]))
+    np.testing.assert_allclose(fwhm, [0.9 / 1000, 1.0 / 1000, 1.5 / 2000, 2.0 / 3000, 2.4 / 3000], rtol=1e-4)
+    bands = {"X": {"A": {"range": [1.0, 2.0], "resolution": [[1.0, 1000], [2.0, 3000]]}}}
+    assert resolving_power(bands["X"]["A"]) == 2000.0
+    scaled = instrumental_sigma(bands, "X", "A", 4000.0)
+    np.testing.assert_allclose(scaled(np.array([1.0, 1.5])), spread(np.array([1.0, 1.5])) / 2)
+
+
+def test_every_listed_band_has_resolving_powers_inside_its_range():
+    for instrument, bands in INSTRUMENTS.items():
+        for band, entry in bands.items():
+            sigma = instrumental_sigma(INSTRUMENTS, instrument, band)
+            if callable(sigma):
+                assert entry["range"] == [sigma.wavelength[0], sigma.wavelength[-1]]
+                assert np.all(np.diff(sigma.wavelength) > 0)
+            assert 500 < resolving_power(entry) < 6000
 
 
 @pytest.mark.parametrize(("instrument", "band"), [("KMOS", "Z"), ("KMOZ", "H")])

@@ -7,7 +7,8 @@ from astropy.table import Table
 from klever.publish.status import STAGES, STATES, collect_status, format_failures, write_status
 
 OBSERVATIONS = [("sp1", "YJ"), ("sp1", "H"), ("sp2", "H")]
-NAMES = [stage.name for stage in STAGES if not stage.silent]
+OF_EXPOSURES = [stage.name for stage in STAGES if "{pointing}" in stage.product]
+NAMES = [stage.name for stage in STAGES if not stage.silent and stage.name not in OF_EXPOSURES]
 
 
 def product(results, stage, galaxy, band="", state="ok"):
@@ -34,7 +35,7 @@ def product(results, stage, galaxy, band="", state="ok"):
 
 def complete(results, galaxy, bands, until=None, **states):
     for stage in STAGES:
-        if stage.silent:
+        if stage.silent or stage.name in OF_EXPOSURES:
             continue
         if stage.name == until:
             return
@@ -65,6 +66,23 @@ def test_complete_run_is_done_everywhere(folders):
     assert {row["state"] for row in table} == {"done"}
     assert [row["stage"] for row in table if row["galaxy"] == "sp2"] == NAMES
     assert format_failures(table) == ""
+
+
+def test_reduction_is_a_stage_of_what_starts_from_exposures(folders):
+    results, logs = folders
+    complete(results, "sp1", ["YJ", "H"])
+    (results / "galaxies/sp1/YJ/cube.fits").unlink()
+    made = results / "reduced/p1/H/cubes.fits"
+    made.parent.mkdir(parents=True)
+    fits.PrimaryHDU().writeto(made)
+    path = log(logs, "reduce_pointing", "p1_YJ", "ERROR: no star\n")
+    pointings = {("sp1", "YJ"): "p1", ("sp1", "H"): "p1"}
+    table = collect_status(results, OBSERVATIONS, logs, pointings=pointings)
+    states = states_of(table, "sp1")
+    assert (states["reduce", "YJ"], states["reduce", "H"]) == ("failed", "done")
+    assert (states["ingest", "YJ"], states["ingest", "H"]) == ("blocked", "done")
+    assert [row["log"] for row in table if row["state"] == "failed"] == [path]
+    assert "reduce" not in {row["stage"] for row in table if row["galaxy"] == "sp2"}
 
 
 def test_nothing_has_run(folders):
@@ -131,9 +149,24 @@ def test_job_that_died_without_a_word_is_named_when_snakemake_knows_it(folders):
     path = log(logs, "ingest", "sp2_H", "INFO: ingest sp2 H\n")
     arguments = (results, [("sp2", "H")], logs)
     assert states_of(collect_status(*arguments), "sp2")["ingest", "H"] == "not_run"
-    table = collect_status(*arguments, failed=[path])
+    job = {"rule": "ingest", "galaxy": "sp2", "band": "H", "log": path}
+    table = collect_status(*arguments, failed=[job])
     assert states_of(table, "sp2")["ingest", "H"] == "failed"
     assert "without saying why" in table[0]["reason"]
+
+
+def test_a_job_that_is_no_stage_of_a_galaxy_is_named(folders):
+    results, logs = folders
+    complete(results, "sp2", ["H"])
+    path = log(logs, "tables", "table2", "ERROR: tables: there is no room on the disk.\n")
+    job = {"rule": "tables", "galaxy": "", "band": "", "log": path}
+    table = collect_status(results, [("sp2", "H")], logs, failed=[job])
+    (row,) = [row for row in table if row["state"] == "failed"]
+    assert (row["galaxy"], row["stage"], row["log"]) == ("", "tables", path)
+    assert row["reason"] == "tables: there is no room on the disk."
+    text = format_failures(table)
+    assert "  the survey  tables" in text
+    assert text.endswith("1 other galaxy is not affected.")
 
 
 def test_old_error_does_not_count_once_the_product_is_there(folders):

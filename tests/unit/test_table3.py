@@ -39,7 +39,11 @@ def make_rows():
     mu = {entry["galaxy"]: {"mu_halpha": 2.0, "mu_halpha_error": 0.1, "mu_maps": 2.2, "mu_maps_error_minus": 0.2,
                             "mu_maps_error_plus": 0.4} for entry in GALAXIES}  # fmt: skip
     masses = {"sp1": {"log_mstar": 9.0, "log_mstar_error_minus": 0.2, "log_mstar_error_plus": 0.1, "state": "ok"}}
-    return table3_rows(GALAXIES, star_formation, properties, bpt, mu, {"sp1": 0.15}, masses,
+    spreads = {entry["galaxy"]: {f"{name}_{end}": 0.1 * (i + 1) if end == "lens" else np.nan
+                                 for i, name in enumerate(("mu", "length", "sfr", "log_mstar"))
+                                 for end in ("lens", "lens_models")} for entry in GALAXIES}  # fmt: skip
+    spreads["sp1"] |= {"mu_lens_models": 0.15, "sfr_lens_models": 0.2, "log_mstar_lens_models": 0.06}
+    return table3_rows(GALAXIES, star_formation, properties, bpt, mu, spreads, masses,
                        published_properties(PUBLISHED))  # fmt: skip
 
 
@@ -69,7 +73,14 @@ def test_rows_have_every_column_and_the_published_values_beside(tmp_path):
     assert by["macs0451", "north"]["published_sfr"] == 56.08
     assert by["macs0451", "north"]["sfr"] == 24.0
     sp1 = by["sp1", "all"]
-    assert (sp1["metallicity_flags"], sp1["mu_systematic"], sp1["mass_state"]) == ("edge,bimodal", 0.15, "ok")
+    assert (sp1["metallicity_flags"], sp1["mu_lens_models"], sp1["mass_state"]) == ("edge,bimodal", 0.15, "ok")
+    # errors from the lens model: relative ones become Msun/yr, those of a mass that is not there are masked
+    assert (sp1["sfr_lens"], sp1["sfr_lens_models"]) == (pytest.approx(0.3 * 40), pytest.approx(0.2 * 40))
+    assert (sp1["log_mstar_lens"], sp1["log_mstar_lens_models"], sp1["length_lens"]) == (0.4, 0.06, 0.2)
+    north = by["macs0451", "north"]
+    assert north["sfr_lens"] == pytest.approx(0.3 * 24) and np.ma.is_masked(north["sfr_lens_models"])
+    assert np.ma.is_masked(north["length_lens"]) and np.ma.is_masked(by["macs0451", "all"]["log_mstar_lens"])
+    assert np.ma.is_masked(by["sp9", "all"]["sfr_lens"])
     # a galaxy without a measured mass has none, whatever is published
     assert np.ma.is_masked(by["macs0451", "all"]["log_mstar"])
     assert by["macs0451", "all"]["mass_state"] == "not_measured"
@@ -84,9 +95,10 @@ def test_latex_has_the_columns_of_the_paper_and_its_notes():
         "Galaxy", r"SFR(H$\alpha$)", r"$\log(M_\star/M_\odot)$", r"$12+\log(\mathrm{O/H})$",
         r"$\mu_{\mathrm{H}\alpha}$", r"$\mu_\mathrm{maps}$",
     ]  # fmt: skip
-    (line,) = [line for line in text.splitlines() if line.startswith("sp1 ")]
+    (line, of_lens) = [line for line in text.splitlines() if line.startswith("sp1 ")]
     assert r"$40.00 \pm 4.00$$^{\star\star}$" in line
     assert line.count("&") == 8
+    assert of_lens.replace(r" \\", "").split(" & ")[1:] == ["12.00 / 8.00", "0.40 / 0.06", "20.0 / --", "$15$"]
     assert "be$^{n}$$^{l}$" in line
     assert r"Horseshoe (W \& S)" in text and r"sp\_9" in text
     assert r"\textit{MS2137}" in text and "HORSESHOE" in text

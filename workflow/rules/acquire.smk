@@ -7,6 +7,8 @@ rule fetch:
         file="archive/{file}",
     log:
         "logs/fetch/{file}.log",
+    benchmark:
+        "results/benchmarks/fetch/{file}.tsv"
     wildcard_constraints:
         file="|".join(re.escape(path.removeprefix("archive/")) for path in DOWNLOADS) or "none",
     conda:
@@ -32,6 +34,8 @@ rule archive_list:
         raw="results/archive/eso_raw.ecsv",
     log:
         "logs/archive_list.log",
+    benchmark:
+        "results/benchmarks/archive_list.tsv"
     conda:
         "../../envs/archive_list.yaml"
     resources:

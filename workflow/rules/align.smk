@@ -8,11 +8,13 @@ rule align:
         operators="results/galaxies/{galaxy}/align_operators.npz",
     log:
         "logs/align/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/align/{galaxy}.tsv"
     conda:
         "../../envs/align.yaml"
     resources:
         mem_mb=1500,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: bands_settings("align", wildcards.galaxy, "align"),
     script:

@@ -9,10 +9,12 @@ SCRIPTS = ROOT / "workflow/scripts"
 RESOURCES = ROOT / "resources"
 sys.path.append(str(SCRIPTS))
 
+from klever.clock import date_back
 from klever.codedigest import code_digest
 from klever.config.loading import load_survey
 from klever.config.settings import gradient_figure_galaxies, planes_galaxies, spectra_galaxies
 from klever.errors import ConfigError
+from klever.previous import keep, settle
 
 try:
     SURVEY = load_survey(config, Path.cwd(), RESOURCES, ROOT / "workflow/schemas")
@@ -157,18 +159,60 @@ def survey_settings(rule, **more):
     }
 
 
+def single_jobs(jobs):
+    """The jobs, those of groups one by one."""
+    return [single for job in jobs for single in (job.jobs if job.is_group() else [job])]
+
+
+def prepare_files():
+    """Keep a second name of what the run is going to replace, until it is replaced; set back dates in the future."""
+    if workflow.touch:
+        return
+    jobs = list(workflow.dag.needrun_jobs())
+    keep(output for job in jobs for output in job.output)
+    for path in date_back(path for job in jobs for path in job.input):
+        print(
+            f"{path} has a date in the future: Snakemake will refuse what is made of it; touch it, or set the clock.",
+            file=sys.stderr,
+        )
+
+
+def failed_jobs():
+    """What the status table says of a job that failed: rule, galaxy or lens, band, log."""
+    return [
+        {
+            "rule": job.rule.name,
+            "galaxy": job.wildcards_dict.get("galaxy") or job.wildcards_dict.get("lens") or "",
+            "band": job.wildcards_dict.get("band", ""),
+            "log": str(job.log[0]) if job.log else "",
+        }
+        for job in single_jobs(workflow.scheduler.failed)
+    ]
+
+
 def report_run(failed):
-    """Write results/status.ecsv; print what failed, or how well the truth was recovered."""
+    """Write results/status.ecsv and runtimes.ecsv; print what failed, or how well the truth was recovered."""
+    from klever.publish.runtimes import write_runtimes
     from klever.publish.status import collect_status, format_failures, write_status
 
+    undone = workflow.dag.needrun_jobs() if failed else []
+    previous = settle(output for job in undone for output in job.output)
     observations = [(galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)]
     lenses = {galaxy: SURVEY.lens(galaxy)["name"] for galaxy in GALAXIES}
-    started = [str(log) for log in Path("logs").glob("*/*.log")] if failed else []
-    status = collect_status("results", observations, "logs", failed=started, lenses=lenses)
-    write_status(status, "results/status.ecsv")
+    jobs = failed_jobs() if failed else []
+    pointings = {key: name for key in observations if (name := SURVEY.pointing(*key))}
+    status = collect_status(
+        "results",
+        observations,
+        "logs",
+        failed=jobs,
+        lenses=lenses,
+        previous=previous,
+        pointings=pointings,
+    )
     if failed:
         print(format_failures(status), file=sys.stderr)
-        broken = sorted({row["galaxy"] for row in status if row["state"] == "failed"})
+        broken = sorted({row["galaxy"] for row in status if row["state"] == "failed"} & set(GALAXIES))
         if broken:
             print(
                 "The survey's tables wait for all its galaxies; mend the input, or leave out what failed with\n"
@@ -177,11 +221,28 @@ def report_run(failed):
             )
     elif SIMULATED and Path("logs/recovery.log").is_file():
         print(Path("logs/recovery.log").read_text(), file=sys.stderr)
+    try:
+        write_status(status, "results/status.ecsv")
+        write_runtimes("results/benchmarks", "results/runtimes.ecsv")
+    except OSError as error:
+        print(f"results/status.ecsv could not be written ({error}).", file=sys.stderr)
 
 
-def grow_memory():
-    """Make the memory that jobs ask for grow with each attempt: a job that ran out of it is sent again with more."""
+def start_jobs_at_once():
+    """Switch off Snakemake's own limit of 100 started jobs a second; one that the user set stays.
+
+    Each job that finishes starts a timer that wakes the scheduler once a second and never ends: after a thousand jobs
+    it looks through all that wait a thousand times a second, which costs as much as the jobs themselves.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
+def grow_resources():
+    """Make the memory and time that jobs ask for grow with each attempt: one that ran out is sent again with more."""
     for step in workflow.rules:
-        memory = step.resources.get("mem_mb")
-        if not memory.is_evaluable() and memory.value is not None:
-            step.resources["mem_mb"] = lambda wildcards, attempt, first=memory.value: first * (attempt or 1)
+        for name in ("mem_mb", "runtime"):
+            asked = step.resources.get(name)
+            if asked is not None and not asked.is_evaluable() and asked.value is not None:
+                step.resources[name] = lambda wildcards, attempt, first=asked.value: first * (attempt or 1)

@@ -14,7 +14,7 @@ rule ingest:
         "../../envs/ingest.yaml"
     resources:
         mem_mb=2000,
-        runtime=20,
+        runtime=10,
     params:
         settings=ingest_settings,
     script:

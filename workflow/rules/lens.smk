@@ -11,11 +11,13 @@ rule lens:
         lens="results/galaxies/{galaxy}/lens.fits",
     log:
         "logs/lens/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/lens/{galaxy}.tsv"
     conda:
         "../../envs/lens.yaml"
     resources:
         mem_mb=1500,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("lens", wildcards.galaxy, "cosmology")
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},

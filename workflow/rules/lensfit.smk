@@ -8,6 +8,8 @@ rule simulate_multiple_images:
         truth="results/simulated/lenses/{lens}/multiple_images_truth.ecsv",
     log:
         "logs/simulate_multiple_images/{lens}.log",
+    benchmark:
+        "results/benchmarks/simulate_multiple_images/{lens}.tsv"
     conda:
         "../../envs/simulate_multiple_images.yaml"
     resources:
@@ -54,9 +56,17 @@ rule cluster_fit_figure:
         predicted="results/lenses/{lens}/cluster_images.ecsv",
     output:
         pdf="results/lenses/{lens}/cluster_fit.pdf",
-        png="results/lenses/{lens}/cluster_fit.png",
+        png=report(
+            "results/lenses/{lens}/cluster_fit.png",
+            caption="../report/cluster_fit.rst",
+            category="4 Lensing",
+            subcategory="Fitted models",
+            labels={"lens": "{lens}"},
+        ),
     log:
         "logs/cluster_fit_figure/{lens}.log",
+    benchmark:
+        "results/benchmarks/cluster_fit_figure/{lens}.tsv"
     conda:
         "../../envs/cluster_fit_figure.yaml"
     resources:
@@ -80,6 +90,8 @@ rule simulate_lens_image:
         image="results/simulated/lenses/{lens}/arc.fits",
     log:
         "logs/simulate_lens_image/{lens}.log",
+    benchmark:
+        "results/benchmarks/simulate_lens_image/{lens}.tsv"
     conda:
         "../../envs/simulate_lens_image.yaml"
     resources:
@@ -101,7 +113,16 @@ rule fit_galaxy_lens:
         fit="results/lenses/{lens}/fit.ecsv",
         samples="results/lenses/{lens}/fit_samples.ecsv",
         maps="results/lenses/{lens}/fit_maps.fits",
-        figure=multiext("results/lenses/{lens}/fit", ".pdf", ".png"),
+        figure=[
+            "results/lenses/{lens}/fit.pdf",
+            report(
+                "results/lenses/{lens}/fit.png",
+                caption="../report/arc_fit.rst",
+                category="4 Lensing",
+                subcategory="Fitted models",
+                labels={"lens": "{lens}"},
+            ),
+        ],
     log:
         "logs/fit_galaxy_lens/{lens}.log",
     benchmark:

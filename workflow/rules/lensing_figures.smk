@@ -8,6 +8,8 @@ rule simulate_alternatives:
         folder=directory("results/simulated/alternatives/{lens}"),
     log:
         "logs/simulate_alternatives/{lens}.log",
+    benchmark:
+        "results/benchmarks/simulate_alternatives/{lens}.tsv"
     conda:
         "../../envs/simulate_alternatives.yaml"
     resources:
@@ -37,15 +39,19 @@ rule field_figure:
         model=field_map("model"),
         chain=field_map("chain"),
     output:
-        pdf=report(
-            "results/figures/field_{lens}.pdf",
+        pdf="results/figures/field_{lens}.pdf",
+        png=report(
+            "results/figures/field_{lens}.png",
             caption="../report/field_figure.rst",
-            category="Lensing",
+            category="4 Lensing",
+            subcategory="Fields",
             labels={"lens": "{lens}"},
         ),
-        png="results/figures/field_{lens}.png",
     log:
         "logs/field_figure/{lens}.log",
+    benchmark:
+        "results/benchmarks/field_figure/{lens}.tsv"
+    priority: -1  # nothing waits for it
     conda:
         "../../envs/field_figure.yaml"
     resources:
@@ -64,20 +70,24 @@ rule planes_figure:
         source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
         magnification="results/galaxies/{galaxy}/magnification.ecsv",
     output:
-        pdf=report(
-            "results/figures/planes_{galaxy}.pdf",
+        pdf="results/figures/planes_{galaxy}.pdf",
+        png=report(
+            "results/figures/planes_{galaxy}.png",
             caption="../report/planes_figure.rst",
-            category="Lensing",
+            category="4 Lensing",
+            subcategory="Image and source plane",
             labels={"galaxy": "{galaxy}"},
         ),
-        png="results/figures/planes_{galaxy}.png",
     log:
         "logs/planes_figure/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/planes_figure/{galaxy}.tsv"
+    priority: -1  # nothing waits for it
     conda:
         "../../envs/planes_figure.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("planes_figure", wildcards.galaxy, "align", "figures")
         | {"simulated": SURVEY.simulated(wildcards.galaxy)},
@@ -95,16 +105,22 @@ rule magnification_models:
         table=report(
             "results/tables/magnification_models.ecsv",
             caption="../report/magnification_models.rst",
-            category="Lensing",
+            category="4 Lensing",
+            subcategory="Magnifications",
+            labels={"result": "magnifications by model", "as": "an ECSV file"},
         ),
-        pdf=report(
-            "results/figures/magnification_models.pdf",
+        pdf="results/figures/magnification_models.pdf",
+        png=report(
+            "results/figures/magnification_models.png",
             caption="../report/magnification_models.rst",
-            category="Lensing",
+            category="4 Lensing",
+            subcategory="Magnifications",
+            labels={"result": "Fig. 4, spread over models", "as": "a figure"},
         ),
-        png="results/figures/magnification_models.png",
     log:
         "logs/magnification_models.log",
+    benchmark:
+        "results/benchmarks/magnification_models.tsv"
     conda:
         "../../envs/magnification_models.yaml"
     resources:
@@ -136,11 +152,15 @@ rule magnification_table:
         table=report(
             "results/tables/magnification.ecsv",
             caption="../report/magnification_table.rst",
-            category="Tables",
+            category="4 Lensing",
+            subcategory="Magnifications",
+            labels={"result": "magnifications", "as": "an ECSV file"},
         ),
         table_tex="results/tables/magnification.tex",
     log:
         "logs/magnification_table.log",
+    benchmark:
+        "results/benchmarks/magnification_table.tsv"
     conda:
         "../../envs/magnification_table.yaml"
     resources:

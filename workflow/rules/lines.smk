@@ -9,6 +9,8 @@ rule compile_kernel:
         kernel="results/kernel/compiled.txt",
     log:
         "logs/compile_kernel.log",
+    benchmark:
+        "results/benchmarks/compile_kernel.tsv"
     conda:
         "../../envs/compile_kernel.yaml"
     resources:
@@ -39,7 +41,7 @@ rule lines:
         "../../envs/lines.yaml"
     resources:
         mem_mb=2000,
-        runtime=30,
+        runtime=20,
     params:
         settings=lambda wildcards: band_settings("lines", wildcards.galaxy, wildcards.band, "lines"),
     script:

@@ -7,11 +7,13 @@ rule global_metallicity:
         properties="results/galaxies/{galaxy}/properties.ecsv",
     log:
         "logs/global_metallicity/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/global_metallicity/{galaxy}.tsv"
     conda:
         "../../envs/global_metallicity.yaml"
     resources:
         mem_mb=1000,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("global_metallicity", wildcards.galaxy, "metallicity", "dust"),
     script:
@@ -43,11 +45,13 @@ rule ionised_gas:
         maps="results/galaxies/{galaxy}/ionised_gas.fits",
     log:
         "logs/ionised_gas/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/ionised_gas/{galaxy}.tsv"
     conda:
         "../../envs/ionised_gas.yaml"
     resources:
         mem_mb=2000,
-        runtime=20,
+        runtime=10,
     params:
         settings=lambda wildcards: galaxy_settings("ionised_gas", wildcards.galaxy)
         | gas_sections(wildcards.galaxy)
@@ -72,11 +76,13 @@ rule metallicity_map:
         metallicity="results/galaxies/{galaxy}/metallicity.fits",
     log:
         "logs/metallicity_map/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/metallicity_map/{galaxy}.tsv"
     conda:
         "../../envs/metallicity_map.yaml"
     resources:
         mem_mb=1000,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("metallicity_map", wildcards.galaxy, "metallicity", "dust"),
     script:
@@ -101,11 +107,13 @@ rule gradient:
         residuals="results/galaxies/{galaxy}/metallicity_residual.fits",
     log:
         "logs/gradient/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/gradient/{galaxy}.tsv"
     conda:
         "../../envs/gradient.yaml"
     resources:
         mem_mb=2000,
-        runtime=20,
+        runtime=10,
     params:
         settings=lambda wildcards: galaxy_settings("gradient", wildcards.galaxy, "gradient", "metallicity", "dust")
         | {"bands": SURVEY.bands(wildcards.galaxy)},

@@ -10,6 +10,8 @@ rule run_population:
         population="results/tables/population.ecsv",
     log:
         "logs/run_population.log",
+    benchmark:
+        "results/benchmarks/run_population.tsv"
     conda:
         "../../envs/run_population.yaml"
     resources:
@@ -34,6 +36,8 @@ rule published_population:
         population="results/published/tables/population.ecsv",
     log:
         "logs/published_population.log",
+    benchmark:
+        "results/benchmarks/published_population.tsv"
     conda:
         "../../envs/published_population.yaml"
     resources:
@@ -50,20 +54,17 @@ rule population:
         **literature_inputs(),
         population="results/tables/population.ecsv",
     output:
-        significance=report(
-            "results/tables/significance.ecsv",
-            caption="../report/population_significance.rst",
-            category="Population",
-            labels={"table": "regressions", "numbers": "this run"},
-        ),
-        fig08=population_figures("results", "fig08", figure="8, redshift", numbers="this run"),
-        fig08_png="results/figures/fig08.png",
-        fig09=population_figures("results", "fig09", figure="9, sSFR and mass", numbers="this run"),
-        fig09_png="results/figures/fig09.png",
-        fig10=population_figures("results", "fig10", figure="10, main sequence", numbers="this run"),
-        fig10_png="results/figures/fig10.png",
+        significance=population_regressions("results"),
+        fig08="results/figures/fig08.pdf",
+        fig08_png=population_figure("results", "fig08", "Fig. 8, redshift"),
+        fig09="results/figures/fig09.pdf",
+        fig09_png=population_figure("results", "fig09", "Fig. 9, sSFR and mass"),
+        fig10="results/figures/fig10.pdf",
+        fig10_png=population_figure("results", "fig10", "Fig. 10, main sequence"),
     log:
         "logs/population.log",
+    benchmark:
+        "results/benchmarks/population.tsv"
     conda:
         "../../envs/population.yaml"
     resources:
@@ -80,15 +81,17 @@ use rule population as population_of_the_paper with:
         **literature_inputs(),
         population="results/published/tables/population.ecsv",
     output:
-        significance="results/published/tables/significance.ecsv",
-        fig08=population_figures("results/published", "fig08", figure="8, redshift", numbers="printed tables"),
-        fig08_png="results/published/figures/fig08.png",
-        fig09=population_figures("results/published", "fig09", figure="9, sSFR and mass", numbers="printed tables"),
-        fig09_png="results/published/figures/fig09.png",
-        fig10=population_figures("results/published", "fig10", figure="10, main sequence", numbers="printed tables"),
-        fig10_png="results/published/figures/fig10.png",
+        significance=population_regressions("results/published"),
+        fig08="results/published/figures/fig08.pdf",
+        fig08_png=population_figure("results/published", "fig08", "Fig. 8, redshift"),
+        fig09="results/published/figures/fig09.pdf",
+        fig09_png=population_figure("results/published", "fig09", "Fig. 9, sSFR and mass"),
+        fig10="results/published/figures/fig10.pdf",
+        fig10_png=population_figure("results/published", "fig10", "Fig. 10, main sequence"),
     log:
         "logs/population_of_the_paper.log",
+    benchmark:
+        "results/benchmarks/population_of_the_paper.tsv"
 
 
 rule audit:
@@ -102,10 +105,24 @@ rule audit:
         relations=LITERATURE / "scaling_relations.json",
         steidel=LITERATURE / "mzr_steidel2014_stacks.csv",
     output:
-        table=report("results/audit.ecsv", caption="../report/audit.rst", category="Audit", labels={"audit": "table"}),
-        page=report("results/audit.html", caption="../report/audit.rst", category="Audit", labels={"audit": "page"}),
+        table=report(
+            "results/audit.ecsv",
+            caption="../report/audit.rst",
+            category="8 Checks",
+            subcategory="Audit of the paper",
+            labels={"result": "audit", "as": "an ECSV file"},
+        ),
+        page=report(
+            "results/audit.html",
+            caption="../report/audit.rst",
+            category="8 Checks",
+            subcategory="Audit of the paper",
+            labels={"result": "audit", "as": "a page"},
+        ),
     log:
         "logs/audit.log",
+    benchmark:
+        "results/benchmarks/audit.tsv"
     conda:
         "../../envs/audit.yaml"
     resources:

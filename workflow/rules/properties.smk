@@ -9,11 +9,13 @@ rule photometry:
         photometry="results/galaxies/{galaxy}/photometry.ecsv",
     log:
         "logs/photometry/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/photometry/{galaxy}.tsv"
     conda:
         "../../envs/photometry.yaml"
     resources:
         mem_mb=1500,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: bands_settings("photometry", wildcards.galaxy, "photometry")
         | {"filters": list(SURVEY.lens(wildcards.galaxy)["images"])},
@@ -58,11 +60,13 @@ rule stellar_mass:
         stellar_mass="results/galaxies/{galaxy}/stellar_mass.ecsv",
     log:
         "logs/stellar_mass/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/stellar_mass/{galaxy}.tsv"
     conda:
         "../../envs/stellar_mass.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings(
             "stellar_mass", wildcards.galaxy, "stellar", "photometry", "cosmology"

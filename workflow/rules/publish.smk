@@ -12,20 +12,24 @@ rule galaxy_page:
         source_psf="results/galaxies/{galaxy}/source_psf.ecsv",
         properties="results/galaxies/{galaxy}/properties.ecsv",
     output:
-        pdf=report(
-            "results/galaxies/{galaxy}/summary.pdf",
+        pdf="results/galaxies/{galaxy}/summary.pdf",
+        png=report(
+            "results/galaxies/{galaxy}/summary.png",
             caption="../report/galaxy_page.rst",
-            category="Galaxies",
+            category="6 Metallicity gradients",
+            subcategory="Galaxies",
             labels={"galaxy": "{galaxy}"},
         ),
-        png="results/galaxies/{galaxy}/summary.png",
     log:
         "logs/galaxy_page/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/galaxy_page/{galaxy}.tsv"
+    priority: -1  # nothing waits for it
     conda:
         "../../envs/galaxy_page.yaml"
     resources:
         mem_mb=1000,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("galaxy_page", wildcards.galaxy, "figures")
         | {"simulated": SURVEY.simulated(wildcards.galaxy)},
@@ -42,25 +46,56 @@ rule line_quality:
         instruments=RESOURCES / "instruments.yaml",
         kernel=ancient("results/kernel/compiled.txt"),
     output:
-        pdf=report(
-            "results/galaxies/{galaxy}/quality.pdf",
+        pdf="results/galaxies/{galaxy}/quality.pdf",
+        png=report(
+            "results/galaxies/{galaxy}/quality.png",
             caption="../report/line_quality.rst",
-            category="Quality of the line fits",
+            category="3 Line fits",
+            subcategory="Quality of the fits",
             labels={"galaxy": "{galaxy}"},
         ),
-        png="results/galaxies/{galaxy}/quality.png",
     log:
         "logs/line_quality/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/line_quality/{galaxy}.tsv"
+    priority: -1  # nothing waits for it
     conda:
         "../../envs/line_quality.yaml"
     resources:
         mem_mb=2000,
-        runtime=20,
+        runtime=10,
     params:
         settings=lambda wildcards: bands_settings("line_quality", wildcards.galaxy, "lines", "figures")
         | {"simulated": SURVEY.simulated(wildcards.galaxy)},
     script:
         "../scripts/line_quality.py"
+
+
+rule ratio_table:
+    input:
+        calibrations=RESOURCES / "calibrations.json",
+    output:
+        table1=report(
+            "results/tables/table1.ecsv",
+            caption="../report/ratio_table.rst",
+            category="6 Metallicity gradients",
+            subcategory="Tables and figures",
+            labels={"result": "Table 1, line ratios", "as": "an ECSV file"},
+        ),
+        table1_tex="results/tables/table1.tex",
+    log:
+        "logs/ratio_table.log",
+    benchmark:
+        "results/benchmarks/ratio_table.tsv"
+    conda:
+        "../../envs/ratio_table.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=survey_settings("ratio_table", **SURVEY.survey_settings("metallicity")),
+    script:
+        "../scripts/ratio_table.py"
 
 
 rule gradient_tables:
@@ -73,18 +108,24 @@ rule gradient_tables:
         table4=report(
             "results/tables/table4.ecsv",
             caption="../report/gradient_table.rst",
-            category="Tables",
+            category="6 Metallicity gradients",
+            subcategory="Tables and figures",
+            labels={"result": "Table 4, elliptical apertures", "as": "an ECSV file"},
         ),
         table4_tex="results/tables/table4.tex",
         tableA1=report(
             "results/tables/tableA1.ecsv",
             caption="../report/gradient_table.rst",
-            category="Tables",
+            category="6 Metallicity gradients",
+            subcategory="Tables and figures",
+            labels={"result": "Table A1, circular apertures", "as": "an ECSV file"},
         ),
         tableA1_tex="results/tables/tableA1.tex",
         asymmetry="results/tables/asymmetry.ecsv",
     log:
         "logs/gradient_tables.log",
+    benchmark:
+        "results/benchmarks/gradient_tables.tsv"
     conda:
         "../../envs/gradient_tables.yaml"
     resources:
@@ -105,7 +146,7 @@ rule global_properties:
         properties=expand("results/galaxies/{galaxy}/properties.ecsv", galaxy=GALAXIES),
         bpt=expand("results/galaxies/{galaxy}/bpt.ecsv", galaxy=GALAXIES),
         magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=GALAXIES),
-        magnification_models="results/tables/magnification_models.ecsv",
+        lens_spreads=expand("results/galaxies/{galaxy}/lens_spread.ecsv", galaxy=GALAXIES),
         stellar_masses=expand("results/galaxies/{galaxy}/stellar_mass.ecsv", galaxy=GALAXIES),
         gas=expand("results/galaxies/{galaxy}/ionised_gas.fits", galaxy=GALAXIES),
         published=RESOURCES / "published/table3_global_properties.csv",
@@ -117,30 +158,36 @@ rule global_properties:
         table3=report(
             "results/tables/table3.ecsv",
             caption="../report/properties_table.rst",
-            category="Tables",
+            category="5 Gas and stars",
+            labels={"result": "Table 3, global properties", "as": "an ECSV file"},
         ),
         table3_tex="results/tables/table3.tex",
         table_bpt="results/tables/bpt.ecsv",
-        fig05=report(
-            "results/figures/fig05.pdf",
+        fig05="results/figures/fig05.pdf",
+        fig05_png=report(
+            "results/figures/fig05.png",
             caption="../report/bpt_figure.rst",
-            category="Figures",
+            category="5 Gas and stars",
+            labels={"result": "Fig. 5, BPT diagrams", "as": "a figure"},
         ),
-        fig05_png="results/figures/fig05.png",
-        fig06=report(
-            "results/figures/fig06.pdf",
+        fig06="results/figures/fig06.pdf",
+        fig06_png=report(
+            "results/figures/fig06.png",
             caption="../report/scaling_figure.rst",
-            category="Figures",
+            category="5 Gas and stars",
+            labels={"result": "Fig. 6, scaling relations", "as": "a figure"},
         ),
-        fig06_png="results/figures/fig06.png",
-        offsets=report(
-            "results/figures/bpt_offsets.pdf",
+        offsets="results/figures/bpt_offsets.pdf",
+        offsets_png=report(
+            "results/figures/bpt_offsets.png",
             caption="../report/offset_figure.rst",
-            category="Figures",
+            category="5 Gas and stars",
+            labels={"result": "offsets from the BPT line", "as": "a figure"},
         ),
-        offsets_png="results/figures/bpt_offsets.png",
     log:
         "logs/global_properties.log",
+    benchmark:
+        "results/benchmarks/global_properties.tsv"
     conda:
         "../../envs/global_properties.yaml"
     resources:
@@ -170,20 +217,26 @@ rule gradient_figures:
         disturbed_gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=DISTURBED),
         images=[path for galaxy in DISTURBED for path in disturbed_images(galaxy).values()],
     output:
-        figA1_pdf=report(
-            "results/figures/figA1.pdf",
+        figA1_pdf="results/figures/figA1.pdf",
+        figA1_png=report(
+            "results/figures/figA1.png",
             caption="../report/aperture_figure.rst",
-            category="Figures",
+            category="6 Metallicity gradients",
+            subcategory="Tables and figures",
+            labels={"result": "Fig. A1, both apertures", "as": "a figure"},
         ),
-        figA1_png="results/figures/figA1.png",
-        fig11_pdf=report(
-            "results/figures/fig11.pdf",
+        fig11_pdf="results/figures/fig11.pdf",
+        fig11_png=report(
+            "results/figures/fig11.png",
             caption="../report/disturbed_figure.rst",
-            category="Figures",
+            category="6 Metallicity gradients",
+            subcategory="Tables and figures",
+            labels={"result": "Fig. 11, single systems", "as": "a figure"},
         ),
-        fig11_png="results/figures/fig11.png",
     log:
         "logs/gradient_figures.log",
+    benchmark:
+        "results/benchmarks/gradient_figures.tsv"
     conda:
         "../../envs/gradient_figures.yaml"
     resources:
@@ -212,16 +265,22 @@ rule detection_tables:
         table2=report(
             "results/tables/table2.ecsv",
             caption="../report/detection_table.rst",
-            category="Tables",
+            category="3 Line fits",
+            subcategory="Tables",
+            labels={"result": "Table 2, detected lines", "as": "an ECSV file"},
         ),
         table2_tex="results/tables/table2.tex",
         rates=report(
             "results/tables/detection_rates.ecsv",
             caption="../report/detection_table.rst",
-            category="Tables",
+            category="3 Line fits",
+            subcategory="Tables",
+            labels={"result": "detection rates", "as": "an ECSV file"},
         ),
     log:
         "logs/detection_tables.log",
+    benchmark:
+        "results/benchmarks/detection_tables.tsv"
     conda:
         "../../envs/detection_tables.yaml"
     resources:
@@ -249,20 +308,24 @@ rule spectrum_figure:
         line_list=line_list,
         shipped_lines=RESOURCES / "lines.yaml",
     output:
-        pdf=report(
-            "results/figures/spectrum_{galaxy}.pdf",
+        pdf="results/figures/spectrum_{galaxy}.pdf",
+        png=report(
+            "results/figures/spectrum_{galaxy}.png",
             caption="../report/spectrum_figure.rst",
-            category="Spectra",
+            category="3 Line fits",
+            subcategory="Integrated spectra",
             labels={"galaxy": "{galaxy}"},
         ),
-        png="results/figures/spectrum_{galaxy}.png",
     log:
         "logs/spectrum_figure/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/spectrum_figure/{galaxy}.tsv"
+    priority: -1  # nothing waits for it
     conda:
         "../../envs/spectrum_figure.yaml"
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("spectrum_figure", wildcards.galaxy, "lines", "figures")
         | {"simulated": SURVEY.simulated(wildcards.galaxy)},
@@ -273,7 +336,7 @@ rule spectrum_figure:
 rule recovery:
     input:
         truths=expand("results/simulated/galaxies/{galaxy}/truth.ecsv", galaxy=SIMULATED),
-        cube_truths=simulated_bands("results/simulated/cubes/{galaxy}/{band}_truth.fits"),
+        cube_truths=cube_truths(),
         lines=simulated_bands("results/galaxies/{galaxy}/{band}/lines.ecsv"),
         magnifications=expand("results/galaxies/{galaxy}/magnification.ecsv", galaxy=SIMULATED),
         properties=expand("results/galaxies/{galaxy}/properties.ecsv", galaxy=SIMULATED),
@@ -285,11 +348,21 @@ rule recovery:
         recovery=report(
             "results/recovery.ecsv",
             caption="../report/recovery.rst",
-            category="Recovery",
+            category="8 Checks",
+            subcategory="Recovery of the simulated truth",
+            labels={"result": "every measurement against its truth", "as": "an ECSV file"},
         ),
-        summary="results/recovery_summary.ecsv",
+        summary=report(
+            "results/recovery_summary.ecsv",
+            caption="../report/recovery.rst",
+            category="8 Checks",
+            subcategory="Recovery of the simulated truth",
+            labels={"result": "pulls and biases", "as": "an ECSV file"},
+        ),
     log:
         "logs/recovery.log",
+    benchmark:
+        "results/benchmarks/recovery.tsv"
     conda:
         "../../envs/recovery.yaml"
     resources:
@@ -306,20 +379,26 @@ rule recovery_figure:
         recovery="results/recovery.ecsv",
         summary="results/recovery_summary.ecsv",
     output:
-        pdf=report(
-            "results/figures/recovery.pdf",
+        pdf="results/figures/recovery.pdf",
+        png=report(
+            "results/figures/recovery.png",
             caption="../report/recovery.rst",
-            category="Recovery",
+            category="8 Checks",
+            subcategory="Recovery of the simulated truth",
+            labels={"result": "measurement against truth", "as": "a figure"},
         ),
-        png="results/figures/recovery.png",
-        bias_pdf=report(
-            "results/figures/slope_bias.pdf",
+        bias_pdf="results/figures/slope_bias.pdf",
+        bias_png=report(
+            "results/figures/slope_bias.png",
             caption="../report/slope_bias.rst",
-            category="Recovery",
+            category="8 Checks",
+            subcategory="Recovery of the simulated truth",
+            labels={"result": "bias of the gradients", "as": "a figure"},
         ),
-        bias_png="results/figures/slope_bias.png",
     log:
         "logs/recovery_figure.log",
+    benchmark:
+        "results/benchmarks/recovery_figure.tsv"
     conda:
         "../../envs/recovery_figure.yaml"
     resources:
@@ -340,6 +419,7 @@ rule galaxies:
 
 rule tables:
     input:
+        "results/tables/table1.ecsv",
         "results/tables/table2.ecsv",
         "results/tables/detection_rates.ecsv",
         "results/tables/table3.ecsv",

@@ -23,6 +23,8 @@ rule simulate_exposures:
         truth="results/simulated/exposures/{pointing}/{band}/truth.json",
     log:
         "logs/simulate_exposures/{pointing}_{band}.log",
+    benchmark:
+        "results/benchmarks/simulate_exposures/{pointing}_{band}.tsv"
     conda:
         "../../envs/simulate_exposures.yaml"
     resources:
@@ -32,6 +34,29 @@ rule simulate_exposures:
         settings=pointing_settings("simulate_exposures", "simulation"),
     script:
         "../scripts/simulate_exposures.py"
+
+
+rule simulate_exposure_truth:
+    input:
+        scene="results/simulated/galaxies/{galaxy}/scene.npz",
+        states="results/simulated/exposures/{pointing}/{band}/truth.json",
+        line_list=RESOURCES / "lines.yaml",
+        instruments=RESOURCES / "instruments.yaml",
+    output:
+        truth="results/simulated/exposures/{pointing}/{band}/{galaxy}_truth.fits",
+    log:
+        "logs/simulate_exposure_truth/{pointing}_{band}_{galaxy}.log",
+    benchmark:
+        "results/benchmarks/simulate_exposure_truth/{pointing}_{band}_{galaxy}.tsv"
+    conda:
+        "../../envs/simulate_exposure_truth.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=exposure_truth_settings,
+    script:
+        "../scripts/simulate_exposure_truth.py"
 
 
 rule reduce_pointing:
@@ -46,13 +71,13 @@ rule reduce_pointing:
         sky="results/reduced/{pointing}/{band}/sky.ecsv",
         noise="results/reduced/{pointing}/{band}/noise.ecsv",
         calibration="results/reduced/{pointing}/{band}/calibration.ecsv",
-        pdf=report(
-            "results/reduced/{pointing}/{band}/quality.pdf",
+        pdf="results/reduced/{pointing}/{band}/quality.pdf",
+        png=report(
+            "results/reduced/{pointing}/{band}/quality.png",
             caption="../report/reduction.rst",
-            category="Reduction",
+            category="2 Reduction",
             labels={"pointing": "{pointing}", "band": "{band}"},
         ),
-        png="results/reduced/{pointing}/{band}/quality.png",
     log:
         "logs/reduce_pointing/{pointing}_{band}.log",
     benchmark:

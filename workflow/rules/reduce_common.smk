@@ -32,6 +32,7 @@ def pointing_settings(rule, *sections):
             "code": code_digest(SCRIPTS / f"{rule}.py"),
             "pointing": wildcards.pointing,
             "band": wildcards.band,
+            "instrument": entry["instrument"],
             "galaxies": names,
             "stars": entry["stars"],
             "standard": {"temperature": entry["temperature"], "magnitude": entry["magnitude"]},
@@ -41,3 +42,27 @@ def pointing_settings(rule, *sections):
         }
 
     return settings
+
+
+def exposure_truth_settings(wildcards):
+    """Parameters of the truth of one galaxy of a simulated pointing."""
+    return {
+        "code": code_digest(SCRIPTS / "simulate_exposure_truth.py"),
+        "pointing": wildcards.pointing,
+        "galaxy": wildcards.galaxy,
+        "band": wildcards.band,
+        "instrument": pointing_entry(wildcards)["instrument"],
+    }
+
+
+def cube_truths():
+    """Noise-free maps of every simulated galaxy and band, as its cube or its exposures show them."""
+    paths = []
+    for galaxy in SIMULATED:
+        for band in SURVEY.bands(galaxy):
+            pointing = SURVEY.pointing(galaxy, band)
+            if pointing is None:
+                paths.append(f"results/simulated/cubes/{galaxy}/{band}_truth.fits")
+            elif POINTINGS[pointing, band]["exposures"] is None:
+                paths.append(f"results/simulated/exposures/{pointing}/{band}/{galaxy}_truth.fits")
+    return paths

@@ -52,6 +52,8 @@ rule simulate_galaxy:
         hst_images=["results/simulated/galaxies/{galaxy}/hst_%s.fits" % name for name in HST_FILTERS],
     log:
         "logs/simulate_galaxy/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/simulate_galaxy/{galaxy}.tsv"
     conda:
         "../../envs/simulate_galaxy.yaml"
     resources:

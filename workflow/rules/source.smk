@@ -19,7 +19,7 @@ rule source:
         "../../envs/source.yaml"
     resources:
         mem_mb=2000,
-        runtime=30,
+        runtime=10,
     params:
         settings=lambda wildcards: bands_settings("source", wildcards.galaxy, "source", "lines", "cosmology"),
     script:
@@ -39,11 +39,13 @@ rule magnification:
         magnification="results/galaxies/{galaxy}/magnification.ecsv",
     log:
         "logs/magnification/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/magnification/{galaxy}.tsv"
     conda:
         "../../envs/magnification.yaml"
     resources:
         mem_mb=1500,
-        runtime=20,
+        runtime=5,
     params:
         settings=lambda wildcards: galaxy_settings("magnification", wildcards.galaxy, "lens", "cosmology")
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},
@@ -74,11 +76,13 @@ rule lens_spread:
         lens_spread="results/galaxies/{galaxy}/lens_spread.ecsv",
     log:
         "logs/lens_spread/{galaxy}.log",
+    benchmark:
+        "results/benchmarks/lens_spread/{galaxy}.tsv"
     conda:
         "../../envs/lens_spread.yaml"
     resources:
         mem_mb=2000,
-        runtime=30,
+        runtime=10,
     params:
         settings=lambda wildcards: bands_settings(
             "lens_spread",

@@ -11,18 +11,22 @@ rule target_choice:
         targets=report(
             "results/targets/targets.ecsv",
             caption="../report/targets.rst",
-            category="Targets",
+            category="1 Targets",
+            labels={"result": "ranking of the targets", "as": "an ECSV file"},
         ),
         lines="results/targets/lines.ecsv",
         comparison="results/targets/table2_explained.ecsv",
-        pdf=report(
-            "results/targets/visibility.pdf",
+        pdf="results/targets/visibility.pdf",
+        png=report(
+            "results/targets/visibility.png",
             caption="../report/targets.rst",
-            category="Targets",
+            category="1 Targets",
+            labels={"result": "lines in the bands by redshift", "as": "a figure"},
         ),
-        png="results/targets/visibility.png",
     log:
         "logs/target_choice.log",
+    benchmark:
+        "results/benchmarks/target_choice.tsv"
     conda:
         "../../envs/target_choice.yaml"
     resources:

@@ -8,9 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-
 from klever.config.loading import load_survey
+from klever.config.schema import Problems, read_yaml
 from klever.errors import ConfigError
 from klever.inspection.inputs import inspect, write_inspection
 
@@ -19,7 +18,7 @@ TABLE = Path("results/checks/inputs.ecsv")
 
 
 def survey_inputs(survey):
-    """Return one request per cube, lens model and image of a `klever.config.survey.Survey`, as `inspect` takes them."""
+    """Return one request per cube, pointing, lens model and image of a `klever.config.survey.Survey` for `inspect`."""
     requests, lenses = [], set()
     for galaxy in survey.galaxies:
         entry = survey.galaxy(galaxy)
@@ -27,25 +26,39 @@ def survey_inputs(survey):
         lines = survey.line_list(galaxy)
         barycentric = survey.settings(galaxy, "ingest")["ingest"]["barycentric"]
         for band in survey.bands(galaxy):
+            if survey.pointing(galaxy, band):  # its cube is reduced from exposures
+                continue
             observation = survey.observation(galaxy, band)
             requests.append(position | {"band": band, "barycentric": barycentric, "line_list": lines} | observation)
         model = survey.lens(galaxy)
         if model["origin"] != "none" and model["name"] not in lenses:
             lenses.add(model["name"])
-            requests.append({"lens": model["name"], **model})
-        if (image := survey.image(galaxy)) and not survey.simulated(galaxy):
-            requests.append(position | {"image": image})
+            behind = {name: survey.galaxy(name)["z"] for name in survey.galaxies
+                      if survey.galaxy(name)["lens"] == model["name"]}  # fmt: skip
+            requests.append({"lens": model["name"], "galaxies": behind, **model})
+        if not survey.simulated(galaxy):
+            requests += [
+                position | {"image": path, "band": name} for name, path in survey.lens(galaxy)["images"].items()
+            ]
+    for (pointing, band), entry in survey.pointings().items():
+        requests.append({"pointing": pointing, "band": band, **entry})
     return requests
 
 
 def check_inputs(directory):
     """Check a survey folder, print what is not right, and return the exit status."""
+    if not directory.is_dir():
+        print(f"The survey folder {directory} does not exist; name one that holds config/.")
+        return 1
     os.chdir(directory)
-    file = Path("config/config.yaml")
+    file, problems = Path("config/config.yaml"), Problems()
+    settings = read_yaml(file, str(file), problems) if file.is_file() else {}
+    if problems:
+        print("\n".join(problems))
+        return 1
     try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        survey = load_survey(settings or {}, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")
-    except (ConfigError, yaml.YAMLError) as error:
+        survey = load_survey(settings, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")
+    except ConfigError as error:
         print(error)
         return 1
     print(f"Configuration: {len(survey.galaxies)} galaxies, nothing wrong.")

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from klever.config.loading import load_survey
-from klever.config.schema import nearest
+from klever.config.schema import Problems, nearest, read_yaml
 from klever.errors import ConfigError, InputError, KleverError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +48,8 @@ def draw_spaxel(directory, galaxy, band, x, y, group=None, output=None):
     output = None if output is None else Path(output).absolute()
     if output is not None and output.suffix not in {".png", ".pdf"}:
         raise InputError(f"--output {output.name} is no kind of figure that can be written; end it in .png or .pdf.")
+    if not Path(directory).is_dir():
+        raise InputError(f"the survey folder {directory} does not exist; name one that holds config/ and results/.")
     os.chdir(directory)
     survey = _survey()
     settings = _settings(survey, galaxy, band)
@@ -69,12 +70,11 @@ def draw_spaxel(directory, galaxy, band, x, y, group=None, output=None):
 
 
 def _survey():
-    file = Path("config/config.yaml")
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config/config.yaml cannot be read as YAML ({error}); correct it.") from error
-    return load_survey(settings or {}, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")
+    file, problems = Path("config/config.yaml"), Problems()
+    settings = read_yaml(file, str(file), problems) if file.is_file() else {}
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return load_survey(settings, Path.cwd(), ROOT / "resources", ROOT / "workflow/schemas")
 
 
 def _settings(survey, galaxy, band):
@@ -106,7 +106,8 @@ def _spectra(cube, maps, settings, group):
     from klever.spectral_lines import instrumental_sigma, load_instruments, load_line_list
 
     galaxy, name, options = settings["galaxy"], settings["band"], settings["lines"]
-    sigma = instrumental_sigma(load_instruments(ROOT / "resources/instruments.yaml"), settings["instrument"], name)
+    instruments = load_instruments(ROOT / "resources/instruments.yaml")
+    sigma = instrumental_sigma(instruments, settings["instrument"], name, settings["resolution"])
     shipped = ROOT / "resources/lines.yaml"
     lines = load_line_list(settings["line_list"] or shipped, shipped, options["doublet_ratios"])
     band = band_models(cube, lines, sigma, settings["z"], options["groups"])

@@ -30,7 +30,7 @@ def draw_galaxy_page(
         figure = draw_page(
             next(maps), next(maps), *tables, settings, next(maps), _nan_for_masked(read_table(asymmetry))
         )
-        save_figure(figure, pdf, png, settings["figures"]["dpi"])
+        save_figure(figure, pdf, png, settings["figures"]["dpi"], page=True)
 
 
 def _nan_for_masked(table):

@@ -21,7 +21,7 @@ from klever.row_tables import read_table, write_table
 _REDSHIFTS = (0.07, 1.4, 2.2)  # of the main sequences in Fig. 6
 
 
-def publish_global_properties(star_formation, properties, bpt, magnifications, magnification_models, stellar_masses,
+def publish_global_properties(star_formation, properties, bpt, magnifications, lens_spreads, stellar_masses,
                               gas, published, bpt_lines, relations, mzr_local, mzr_steidel, table3, table3_tex,
                               table_bpt, fig05, fig05_png, fig06, fig06_png, offsets, offsets_png,
                               settings):  # fmt: skip
@@ -31,8 +31,8 @@ def publish_global_properties(star_formation, properties, bpt, magnifications, m
     ----------
     star_formation, properties, bpt, magnifications : list of path-like
         Products of each galaxy, in the order of `settings`.
-    magnification_models : path-like
-        ``magnification_models.ecsv``.
+    lens_spreads : list of path-like
+        ``lens_spread.ecsv`` of each galaxy, in the order of `settings`.
     stellar_masses : list of path-like
         ``stellar_mass.ecsv`` (galaxy, log_mstar, log_mstar_error_minus, log_mstar_error_plus, state) of the galaxies
         that have one; may be empty.
@@ -58,8 +58,8 @@ def publish_global_properties(star_formation, properties, bpt, magnifications, m
         rates[kind] = dict(zip(names, tables, strict=True))
         first[kind] = {name: rows[0] for name, rows in rates[kind].items()}
     masses = {row["galaxy"]: row for path in stellar_masses for row in _rows(path)[:1]}
-    systematic = {row["galaxy"]: row["systematic"] for row in _rows(magnification_models)}
-    rows = table3_rows(settings["galaxies"], rates["sfr"], first["properties"], first["bpt"], first["mu"], systematic,
+    spreads = {name: _rows(path)[0] for name, path in zip(names, lens_spreads, strict=True)}
+    rows = table3_rows(settings["galaxies"], rates["sfr"], first["properties"], first["bpt"], first["mu"], spreads,
                        masses, published_properties(published))  # fmt: skip
     simulated = settings["simulated"]
     meta = {"data": "simulated data" if simulated else "observed data"}

@@ -90,14 +90,23 @@ def flag(product, sky_lines, settings):
     settings : dict
         sky_line_threshold, outlier_sigma.
     """
-    hit = skylines.outliers(product.flux, product.error, settings["outlier_sigma"])
+    broken = skylines.broken_spaxels(np.where(product.dq == 0, product.flux, np.nan))
+    hit = broken | skylines.outliers(np.where(broken, np.nan, product.flux), product.error, settings["outlier_sigma"])
     bright, source = skylines.sky_line_mask(
         product.wavelength, product.error, settings["sky_line_threshold"], sky_lines
     )  # fmt: skip
     product.dq[hit] |= np.uint8(DQ.OUTLIER)
     product.dq[bright] |= np.uint8(DQ.SKYLINE)
     product.meta["sky_source"] = source
-    logger.info("%d outlying voxels; %d channels on bright sky lines (from: %s)", hit.sum(), bright.sum(), source)
+    logger.info(
+        "%d outlying voxels; %d channels on bright sky lines (from: %s)", hit[:, ~broken].sum(), bright.sum(), source
+    )
+    if broken.any():
+        y, x = (", ".join(map(str, axis[:9])) for axis in np.nonzero(broken))
+        logger.warning(
+            "%d spaxels are dead or hot (scatter a thousand times off their neighbours') and masked: x = %s; y = %s",
+            broken.sum(), x, y,
+        )  # fmt: skip
 
 
 def _judge_noise(product):

@@ -146,7 +146,8 @@ def _beam_pixels(source_psf, header):
 def _broad(spectra, line_list, instruments, settings):
     best = BroadTest()
     for band, path in zip(settings["bands"], spectra, strict=True):
-        sigma = instrumental_sigma(instruments, settings["instruments"][band], band)
+        resolution = read_table(path).meta.get("resolution")
+        sigma = instrumental_sigma(instruments, settings["instruments"][band], band, resolution)
         found = find_broad_line(path, line_list, sigma, settings["z"], settings["lines"], settings["bpt"]["broad_fwhm"])
         if found.state != "not_tested" and not found.delta_ln_evidence < best.delta_ln_evidence:
             best = found

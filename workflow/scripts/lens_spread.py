@@ -14,7 +14,7 @@ from klever.lensmodels import open_model
 from klever.maps import MapSet
 from klever.operators import load_operators
 from klever.row_tables import Column, read_table, write_table
-from klever.source.lens_spread import Scene, half_width, magnification_spread
+from klever.source.lens_spread import MINIMUM_SLOPES, Scene, half_width, magnification_spread
 from klever.source.magnification import MAXIMUM_MAGNIFICATION, find_realisations
 from klever.source.source_psf import image_psf_fwhm
 
@@ -43,7 +43,12 @@ COLUMNS = [
     Column("n_realisations", int, "realisations with a slope"),
     Column("n_models", int, "models with a slope, that of the analysis included"),
     Column("n_models_mu", int, "models that cover the galaxy, that of the analysis included"),
-    Column("state", str, "ok | no_gradient (magnification only) | unlensed | in_front_of_lens | outside_lens_model"),
+    Column(
+        "state",
+        str,
+        "ok | few_slopes (fewer than three realisations or models that were tried give a slope) | "
+        "no_gradient (magnification only) | unlensed | in_front_of_lens | outside_lens_model",
+    ),
 ]
 
 
@@ -96,7 +101,7 @@ def spread_lens_models(
             row = {"galaxy": settings["galaxy"], "region": region, "aperture": aperture, **spreads}
             measured = rows.get((region, aperture), {"n_realisations": 0, "n_models": 0})
             own = state if state != "ok" or (region, aperture) in rows else "no_gradient"
-            complete.append(row | measured | {"state": own})
+            complete.append(row | {"state": own} | measured)
     write_table(lens_spread, complete, COLUMNS, {"galaxy": settings["galaxy"], "z": settings["z"]})
 
 
@@ -192,7 +197,10 @@ def _slopes(scene, best, others, evaluated, settings):
         models = [line, *(item[key] for item in systematic if key in item)]
         if len(realisations) < len(drawn):
             logger.info("%s %s: %d of %d realisations give no slope", *key, len(drawn) - len(realisations), len(drawn))
+        sets = (drawn, realisations), (others, models)
+        few = [len(tried) > 0 and len(found) < MINIMUM_SLOPES for tried, found in sets]
         rows[key] = {
+            "state": "few_slopes" if any(few) else "ok",
             "slope_fiducial": line[0], "n_realisations": len(realisations), "n_models": len(models),
             "slope_lens": half_width([item[0] for item in realisations]),
             "slope_lens_models": half_width([item[0] for item in models]),

@@ -51,7 +51,7 @@ def draw_line_quality(cubes, linemaps, line_list, shipped_lines, instruments, ke
             notes.append(f"{name}    none of the lines falls into this band.")
     with paper_style():
         figure = draw_quality_page(blocks, notes, settings)
-        save_figure(figure, pdf, png, settings["figures"]["dpi"])
+        save_figure(figure, pdf, png, settings["figures"]["dpi"], page=True)
 
 
 def _blocks(name, path, maps, known, instruments, settings, product):
@@ -61,7 +61,7 @@ def _blocks(name, path, maps, known, instruments, settings, product):
         return []
     options = settings["lines"]
     cube = Cube.read(path)
-    sigma = instrumental_sigma(instruments, maps.header["INSTRUME"], name)
+    sigma = instrumental_sigma(instruments, maps.header["INSTRUME"], name, maps.header.get("RESOLUT"))
     band = band_models(cube, known, sigma, maps.header["Z"], options["groups"])
     models = {model.group.name.upper(): model for model in band.models}
     bins, _ = bins_of(cube, band, options)

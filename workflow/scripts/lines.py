@@ -64,7 +64,8 @@ def measure_lines(cube, line_list, shipped_lines, instruments, kernel, linemaps,
     spectrum, lines : str
         ECSV tables to write.
     settings : dict
-        galaxy, band, instrument, z, ra, dec (degree), psf_fwhm (arcsec), and ``lines``: groups, doublet_ratios,
+        galaxy, band, instrument, z, ra, dec (degree), psf_fwhm (arcsec), optionally resolution (resolving power, if
+        not that of ``instruments.yaml``), and ``lines``: groups, doublet_ratios,
         smoothing_fwhm, velocity_range, dispersion_range, window, minimum_coverage, aperture_radius, detection_snr.
 
     Raises
@@ -79,7 +80,8 @@ def measure_lines(cube, line_list, shipped_lines, instruments, kernel, linemaps,
     for note in known.notes:
         logger.info("%s", note)
     check_broad_lines(settings["lines"]["broad"], known)
-    sigma = instrumental_sigma(load_instruments(instruments), settings["instrument"], settings["band"])
+    resolution = settings.get("resolution")
+    sigma = instrumental_sigma(load_instruments(instruments), settings["instrument"], settings["band"], resolution)
     product = Cube.read(cube)
     # a cube reduced here has a measured width, the others that of the table
     settings = settings | {"psf_fwhm": float(product.meta.get("psf_fwhm", settings["psf_fwhm"]))}
@@ -97,6 +99,8 @@ def measure_lines(cube, line_list, shipped_lines, instruments, kernel, linemaps,
         "centre_map": aperture.peak_map, "coverage": aperture.coverage, "error_scale": aperture.error_scale,
         "psf_fwhm": settings["psf_fwhm"], "state": band.state,
     }  # fmt: skip
+    if resolution is not None:
+        meta["resolution"] = float(resolution)
     maps.write(linemaps)
     write_table(spectrum, _spectrum_rows(product.wavelength, aperture), SPECTRUM_COLUMNS, meta)
     write_table(lines, rows, LINE_COLUMNS, meta)
@@ -117,6 +121,9 @@ def _report(band, aperture, rows):
     for row in rows:
         logger.info("%s: %.3e +- %.1e erg/s/cm2, S/N %.1f, v = %.0f km/s", row["line"], row["flux"], row["flux_error"],
                     row["snr"], row["velocity"])  # fmt: skip
+    if not any(row["detected"] for row in rows):
+        logger.warning("no line is detected in the pseudo-fibre; if there should be one, check z of galaxies.tsv, the "
+                       "line's groups (lines.groups) and lines.velocity_range")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from klever import __version__
 from klever.config.loading import load_survey
 from klever.errors import KleverError
+from klever.publish.captions import caption_notes
 from klever.publish.paper_sheet import find_products, gather, write_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,26 +28,12 @@ def make_paper(directory):
     if len(missing) == len(products):
         print(f"{results} has no figure and no table; run the survey first.")
         return 1
-    origin = _origin(survey)
-    gather(products, results / "paper", origin)
-    write_sheet(products, results / "paper/sheet.pdf", origin)
+    notes = caption_notes(survey)
+    gather(products, results / "paper", notes)
+    write_sheet(products, results / "paper/sheet.pdf", notes)
     absent = f"; missing: {', '.join(missing)}" if missing else ""
     print(f"{results / 'paper'}: {len(products) - len(missing)} products{absent}")
     return 0
-
-
-def _origin(survey):
-    """Return what the data are and the settings that decide most."""
-    simulated = sum(survey.simulated(galaxy) for galaxy in survey.galaxies)
-    kind = "Simulated data." if simulated == len(survey.galaxies) else "The survey's own data."
-    if 0 < simulated < len(survey.galaxies):
-        kind = f"{simulated} of {len(survey.galaxies)} galaxies are simulated."
-    chosen = survey.survey_settings("metallicity", "gradient", "lines")
-    return (
-        f"{kind} Calibration {chosen['metallicity']['calibration']}, "
-        f"smoothing {chosen['lines']['smoothing_fwhm']} arcsec, "
-        f"gradient errors: {chosen['gradient']['errors']}; klever {__version__}."
-    )
 
 
 if __name__ == "__main__":

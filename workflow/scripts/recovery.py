@@ -159,7 +159,8 @@ def _line_rows(galaxy, band, table, truth, bands):
     header = truth.header
     spaxel = 3600 * np.sqrt(abs(header["CD1_1"] * header["CD2_2"] - header["CD1_2"] * header["CD2_1"]))
     shape = truth[truth.names()[0]].value.shape
-    circle = aperture_fractions(shape, table.meta["x"], table.meta["y"], table.meta["radius"] / spaxel)
+    place = _aperture_centre(table.meta, header)
+    circle = aperture_fractions(shape, *place, table.meta["radius"] / spaxel)
     rows = []
     for row in table:
         line, detected = str(row["line"]), bool(row["detected"])
@@ -180,6 +181,15 @@ def _line_rows(galaxy, band, table, truth, bands):
             found = _number(row, name), _number(row, f"{name}_error"), "at_bound" if at_bound else state
             rows.append(recovery_row(galaxy, name, value, *found, detected and not at_bound, **where))
     return rows
+
+
+def _aperture_centre(meta, header):
+    """Where the pseudo-fibre is on the spaxels of the truth, which are not those of a cube combined from exposures."""
+    if "POINTING" not in header:
+        return meta["x"], meta["y"]
+    from astropy.wcs import WCS
+
+    return tuple(float(value) for value in WCS(header).all_world2pix(meta["ra"], meta["dec"], 0))
 
 
 def _galaxy_rows(path, quantities, known):

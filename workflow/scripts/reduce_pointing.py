@@ -1,6 +1,7 @@
 """Reduce the exposures of one pointing in one band: sky, alignment, calibration, combination (Sect. 2.2)."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
@@ -9,11 +10,20 @@ from klever.errors import InputError
 from klever.grids import Grid
 from klever.reduce import products
 from klever.reduce.frames import read_frame
-from klever.reduce.pointing import collapse, load_pointing, measure_stars, reduce_target, sky_subtracted, star_ifus
+from klever.reduce.pointing import (
+    collapse,
+    load_pointing,
+    measure_stars,
+    reduce_target,
+    sky_subtracted,
+    star_ifus,
+    target_ifus,
+)
 from klever.reduce.quality import draw_quality
 from klever.reduce.residualpass import listed_lines, residual_pass
+from klever.reduce.sinfonifield import reduce_field, standard_counts
 from klever.reduce.skysub import source_free
-from klever.reduce.starfit import fit_star
+from klever.reduce.starfit import fit_star, star_spectrum
 from klever.reduce.telluric import calibrate
 from klever.row_tables import write_table
 
@@ -37,55 +47,89 @@ def reduce_pointing(
     cubes, stars, sky, noise, calibration, pdf, png : str
         Outputs, see results/README.md.
     settings : dict
-        pointing, band, galaxies, stars (targets of arms), standard (temperature, magnitude), redshifts (by galaxy),
-        reduce (options), figures (dpi).
+        pointing, band, instrument (KMOS or SINFONI), galaxies, stars (targets of arms), standard (temperature,
+        magnitude), redshifts (by galaxy), reduce (options), figures (dpi).
     """
-    options, entry = settings["reduce"] | {"spaxel": SPAXEL}, settings
+    simulated = bool(fits.getheader(exposures[0]).get("SIMULATE", False))
+    meta = {"pointing": settings["pointing"], "band": settings["band"], "instrument": settings["instrument"],
+            "simulated": simulated, "psf_fwhm": None, "calibrated": bool(standard)}  # fmt: skip
+    reduce = _reduce_sinfoni if settings["instrument"] == "SINFONI" else _reduce_kmos
+    made = reduce(exposures, standard, _wavelengths(line_list), np.loadtxt(sky_lines), settings)
+    if made.widths:
+        meta["psf_fwhm"] = float(np.mean(made.widths))
+    products.write_cubes(cubes, made.targets, meta)
+    write_table(stars, made.stars, products.STAR_COLUMNS, meta)
+    write_table(sky, made.sky, products.SKY_COLUMNS, meta)
+    write_table(noise, made.noise, products.CUBE_COLUMNS, meta)
+    _write_calibration(calibration, made.calibration, made.targets[0].wavelength, meta)
+    number, count = len({row["exposure"] for row in made.stars}), len(made.targets)
+    title = (
+        f"{settings['pointing']}, {settings['band']}: {number} exposures, {count} {'IFUs' if count > 1 else 'field'}"
+    )
+    draw_quality(pdf, png, title, made.stars, made.sky, made.noise, simulated, settings["figures"]["dpi"])
+
+
+@dataclass
+class Reduction:
+    """What the reduction of a pointing gives: combined cubes, calibration, rows of the tables, widths of the stars."""
+
+    targets: list
+    calibration: object
+    stars: list
+    sky: list
+    noise: list
+    widths: list
+
+
+def _reduce_kmos(exposures, standard, rest, oh_lines, settings):
+    """Reduce the arms of KMOS that the settings name."""
+    options = settings["reduce"] | {"spaxel": SPAXEL}
     pointing = load_pointing(exposures)
-    ifus = star_ifus(pointing, entry["stars"])
+    ifus = star_ifus(pointing, settings["stars"])
+    by_name = target_ifus(pointing, [*settings["stars"], *settings["galaxies"]])
     measure_stars(pointing, ifus, options)
-    calibrated = _calibration(standard, entry["standard"], settings["band"], options) if standard else None
+    calibrated = _kmos_calibration(standard, settings["standard"], settings["band"], options) if standard else None
+    factor = None if calibrated is None else calibrated.factor
     targets, rows, widths = [], [], []
-    wanted = [*entry["stars"], *entry["galaxies"]]
-    by_name = {name: ifu for ifu, name in pointing.objects[0].targets.items()}
-    missing = [name for name in wanted if name not in by_name]
-    if missing:
-        raise InputError(
-            f"no arm of {pointing.objects[0].path} points at {missing[0]!r} (ESO OCS ARMn NAME); its targets are "
-            f"{', '.join(by_name)}. Correct the pointing's entry."
-        )
-    rest, oh_lines = _wavelengths(line_list), np.loadtxt(sky_lines)
-    for name in wanted:
+    for name, ifu in by_name.items():
         protected = _protection(rest, settings["redshifts"].get(name))
-        target = reduce_target(
-            pointing, by_name[name], None if calibrated is None else calibrated.factor, options, protected
-        )
+        target = reduce_target(pointing, ifu, factor, options, protected)
         psf = None
-        if name in entry["stars"]:
+        if name in settings["stars"]:
             psf = _width(target, options)
             widths += [psf["psf_fwhm"]] if np.isfinite(psf["psf_fwhm"]) else []
         elif options["residual_pass"]:
-            lines = listed_lines(target.wavelength, oh_lines)
-            target.cube.flux, target.cube.error, _ = residual_pass(
-                target.cube.flux, target.cube.error, lines, source_free(target.cube.flux),
-                None if protected is None else protected(target.wavelength),
-            )  # fmt: skip
+            _second_pass(target, oh_lines, protected)
         rows.append(products.cube_row(target, psf))
         targets.append(target)
-    simulated = bool(fits.getheader(exposures[0]).get("SIMULATE", False))
-    meta = {"pointing": settings["pointing"], "band": settings["band"], "simulated": simulated,
-            "psf_fwhm": float(np.mean(widths)) if widths else None, "calibrated": calibrated is not None}  # fmt: skip
-    products.write_cubes(cubes, targets, meta)
-    star_rows, sky_rows = products.star_rows(pointing), products.sky_rows(pointing)
-    write_table(stars, star_rows, products.STAR_COLUMNS, meta)
-    write_table(sky, sky_rows, products.SKY_COLUMNS, meta)
-    write_table(noise, rows, products.CUBE_COLUMNS, meta)
-    _write_calibration(calibration, calibrated, targets[0].wavelength, meta)
-    title = f"{settings['pointing']}, {settings['band']}: {len(pointing.objects)} exposures, {len(targets)} IFUs"
-    draw_quality(pdf, png, title, star_rows, sky_rows, rows, simulated, settings["figures"]["dpi"])
+    return Reduction(targets, calibrated, products.star_rows(pointing), products.sky_rows(pointing.sky), rows, widths)
 
 
-def _calibration(paths, standard, band, options):
+def _reduce_sinfoni(exposures, standard, rest, oh_lines, settings):
+    """Reduce the one target of SINFONI."""
+    options, (name,) = settings["reduce"], settings["galaxies"]
+    calibrated = None
+    if standard:
+        wavelength, counts = standard_counts(standard, options)
+        calibrated = _calibrated(wavelength, counts, settings["standard"], settings["band"])
+    protected = _protection(rest, settings["redshifts"].get(name))
+    factor = None if calibrated is None else calibrated.factor
+    target, stars, sky, noise = reduce_field(exposures, name, factor, options, protected)
+    if options["residual_pass"]:
+        _second_pass(target, oh_lines, protected)
+    return Reduction([target], calibrated, stars, products.sky_rows(sky), [products.cube_row(target) | noise], [])
+
+
+def _second_pass(target, oh_lines, protected):
+    """Take off what is left of the sky in the combined cube, in place."""
+    lines = listed_lines(target.wavelength, oh_lines)
+    target.cube.flux, target.cube.error, _ = residual_pass(
+        target.cube.flux, target.cube.error, lines, source_free(target.cube.flux),
+        None if protected is None else protected(target.wavelength),
+    )  # fmt: skip
+
+
+def _kmos_calibration(paths, standard, band, options):
     """Calibrate with the standard star, which is where it is brightest among the IFUs on an object."""
     pointing = load_pointing(paths)
     frame = pointing.objects[0]
@@ -98,28 +142,21 @@ def _calibration(paths, standard, band, options):
         grid = Grid(header, image.shape)
         star = fit_star(image, grid.pixel_scale)
         if star.ok:
-            spectra.append((star.flux, wavelength, _extract(fit.flux, image, star)))
+            spectra.append((star.flux, wavelength, star_spectrum(fit.flux, image, star)))
     if not spectra:
         raise InputError(
             f"no IFU of {read_frame(paths[0]).path} shows the standard star; correct the pointing's entry."
         )
     _, wavelength, counts = max(spectra, key=lambda item: item[0])
+    return _calibrated(wavelength, counts, standard, band)
+
+
+def _calibrated(wavelength, counts, standard, band):
+    """Derive the calibration and say what it is."""
     result = calibrate(wavelength, counts, standard["temperature"], standard["magnitude"], band)
     logger.info("standard: zero point %.3f, hydrogen lines removed: %s", result.zero_point,
                 ", ".join(f"{name} {width:.2f} nm" for name, width in result.removed) or "none")  # fmt: skip
     return result
-
-
-def _extract(flux, image, star):
-    """Spectrum of the whole star: spaxels weighted by its image, which the fit extends beyond the field."""
-    weight = np.where(np.isfinite(image), np.maximum(image - star.background, 0), 0)
-    good = np.isfinite(flux)
-    weight = np.where(good, weight, 0)
-    power = np.sum(weight**2, axis=(1, 2))
-    amplitude = np.sum(weight * np.where(good, flux - star.background, 0), axis=(1, 2)) / np.where(
-        power > 0, power, np.nan
-    )
-    return amplitude * star.flux
 
 
 def _wavelengths(line_list):

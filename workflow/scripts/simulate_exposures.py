@@ -1,4 +1,4 @@
-"""Simulate the exposures of one KMOS pointing in one band: galaxies, three stars, sky, and a standard star."""
+"""Simulate the exposures of one pointing in one band: galaxies, sky, a standard star, and with KMOS three stars."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,25 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from klever_simulation.exposure_files import field_position, point_source, scene_source, write_exposure
+from klever_simulation.exposure_files import (
+    field_position,
+    point_source,
+    scene_source,
+    write_exposure,
+    write_sinfoni_exposure,
+)
 from klever_simulation.exposures import Instrument, Sky, State, Target, observing_block
 from klever_simulation.galaxies import seeded
 from klever_simulation.noise import read_oh_lines
 from klever_simulation.standards import standard_spectrum
 
 STAR_FLUX = 2e-13  # erg s-1 cm-2 um-1 at 1.6 um: about 17th magnitude in H
-EXPOSURE_TIME, STANDARD_TIME = 300.0, 10.0  # s
+# s; with KMOS 4.3 h on the targets, as MS2137 was observed (Curti et al. 2020, Sect. 2.2), in fewer, longer exposures
+EXPOSURE_TIME, STANDARD_TIME = {"KMOS": 1950.0, "SINFONI": 600.0}, 10.0
+FIELD = {"KMOS": {}, "SINFONI": {"n_spaxel": 32, "spaxel": 0.25}}
+# SINFONI guides on a star beside its field and has no arms: it points better, and does not turn
+BLOCK = {"KMOS": {"interval": 1980.0}, "SINFONI": {"drift": 0.02, "rotation": 0.0, "interval": 630.0}}
+COSMIC_RAYS = {"KMOS": 30, "SINFONI": 40}  # mean number of voxels per IFU and exposure
 
 
 def simulate_exposures(*, scenes, line_list, instruments, sky_lines, exposures, standard, truth, settings):
@@ -30,11 +41,12 @@ def simulate_exposures(*, scenes, line_list, instruments, sky_lines, exposures, 
     truth : str
         Output: what each exposure really did (JSON).
     settings : dict
-        pointing, band, simulation (seed), seeing (arcsec), galaxies and stars (their names), standard (temperature,
-        magnitude).
+        pointing, band, instrument (KMOS or SINFONI), simulation (seed), seeing (arcsec), galaxies and stars (their
+        names), standard (temperature, magnitude).
     """
-    entry = yaml.safe_load(Path(instruments).read_text(encoding="utf-8"))["KMOS"][settings["band"]]
-    instrument = Instrument(settings["band"], tuple(entry["range"]), entry["resolution"])
+    kind = settings["instrument"]
+    entry = yaml.safe_load(Path(instruments).read_text(encoding="utf-8"))[kind][settings["band"]]
+    instrument = Instrument(settings["band"], tuple(entry["range"]), entry["resolution"], **FIELD[kind])
     lines = yaml.safe_load(Path(line_list).read_text(encoding="utf-8"))["lines"]
     rest = {name: line["wavelength"] for name, line in lines.items()}
     sky = Sky(instrument, read_oh_lines(sky_lines))
@@ -42,15 +54,23 @@ def simulate_exposures(*, scenes, line_list, instruments, sky_lines, exposures, 
     content = {name: _load(path) for name, path in zip(settings["galaxies"], scenes, strict=True)}
     centre = tuple(float(np.mean([scene[f"field_{key}"] for scene in content.values()])) for key in ("ra", "dec"))
     targets = _targets(instrument, content, rest, centre, settings["stars"])
-    states = observing_block(len(exposures), seed, instrument.band, seeing=settings["seeing"])
+    states = observing_block(len(exposures), seed, instrument.band, seeing=settings["seeing"], **BLOCK[kind])
+
+    def write(path, targets, state, seconds, hits):
+        if kind == "KMOS":
+            write_exposure(path, instrument, sky, targets, state, centre, seconds, seed, cosmic_rays=hits)
+        else:
+            write_sinfoni_exposure(path, instrument, sky, targets[0], state, centre, seconds, seed, cosmic_rays=hits)
+
     for path, state in zip(exposures, states, strict=True):
-        write_exposure(path, instrument, sky, targets, state, centre, EXPOSURE_TIME, seed)
+        write(path, targets, state, EXPOSURE_TIME[kind], COSMIC_RAYS[kind])
     spectrum = standard_spectrum(instrument, **settings["standard"])
     star = Target(3, "standard", (0.0, 0.0), "star", point_source(instrument, spectrum))
-    for number, (path, kind) in enumerate(zip(standard, "OS", strict=True)):
-        state = State(1000 + number, kind, -3600.0 + 60 * number, seeing=settings["seeing"])
-        write_exposure(path, instrument, sky, [star], state, centre, STANDARD_TIME, seed, cosmic_rays=0)
-    Path(truth).write_text(json.dumps([_known(state) for state in states], indent=1), encoding="utf-8")
+    for number, (path, name) in enumerate(zip(standard, "OS", strict=True)):
+        state = State(1000 + number, name, -3600.0 + 60 * number, seeing=settings["seeing"])
+        write(path, [star], state, STANDARD_TIME, 0)
+    known = {"centre": list(centre), "exposures": [_known(state) for state in states]}
+    Path(truth).write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
 def _load(path):
@@ -59,12 +79,12 @@ def _load(path):
 
 
 def _targets(instrument, scenes, rest, centre, stars):
-    """Three stars, one per detector, and the galaxies on the arms that are left."""
+    """Three stars, one per detector (none of SINFONI), and the galaxies on the arms that are left."""
     spectrum = STAR_FLUX * (instrument.wavelength / 1.6) ** -3
     places = ((-80.0, 60.0), (100.0, 20.0), (-20.0, -110.0))
     targets = [
         Target(arm, name, place, "star", point_source(instrument, spectrum))
-        for arm, name, place in zip((2, 11, 20), stars, places, strict=True)
+        for arm, name, place in zip((2, 11, 20), stars, places, strict=False)
     ]
     free = [arm for block in range(8) for arm in (block + 1, block + 9, block + 17) if arm not in (2, 11, 20)]
     for arm, (name, scene) in zip(free, scenes.items(), strict=False):

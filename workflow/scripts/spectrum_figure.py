@@ -40,7 +40,10 @@ def draw_spectrum_figure(spectra, lines, line_list, shipped_lines, pdf, png, set
         bands.append(_read_spectrum(spectrum) | {"marks": [_mark(row, known, settings["z"]) for row in found]})
     bands.sort(key=lambda band: band["wavelength"][0])
     z, error, groups = redshift(rows)
-    text = f"z = {z:.5f} ± {error:.5f}" if groups else f"z = {settings['z']:.4f} (catalogue; no line is detected)"
+    digits = max(5, 1 - int(np.floor(np.log10(error)))) if groups and error > 0 else 5
+    text = f"z = {z:.{digits}f} ± {error:.{digits}f}"
+    if not groups:
+        text = f"z = {settings['z']:.4f} (catalogue; no line is detected)"
     head = {
         "name": settings["name"], "redshift": text, "simulated": settings["simulated"],
         "radius": settings["lines"]["aperture_radius"], "threshold": settings["lines"]["detection_snr"],

@@ -14,8 +14,11 @@ __all__ = ["code_digest", "imported_modules", "local_closure"]
 @cache
 def imported_modules(path):
     """Return the dotted names a Python file imports anywhere in it, ``from a import b`` as both ``a`` and ``a.b``."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    names, todo = set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:  # through statements only: `ast.walk` spends ten times as long on the expressions in them
+        node = todo.pop()
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            todo.extend(getattr(node, block, ()))
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -44,14 +47,16 @@ def local_closure(script):
     return tuple(sorted(found))
 
 
+@cache
 def _files(folder, name):
     """Files behind a dotted name: the module and the ``__init__`` of each package above it."""
-    parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        stem = folder.joinpath(*parts[:depth])
-        for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-            if path.is_file():
-                yield path
+    package, _, module = name.rpartition(".")
+    above = _files(folder, package) if package else ()
+    if package and not above:
+        return ()
+    stem = folder.joinpath(*package.split("."), module) if package else folder / module
+    own = tuple(path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file())
+    return above + own
 
 
 @cache

@@ -8,13 +8,12 @@ import warnings
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
 
+from klever.cubes.fitsheaders import check_headers
 from klever.errors import InputError
+from klever.tangent import offsets_to_sky, sky_to_offsets, tangent_grid
 
 __all__ = ["Grid", "celestial_wcs", "offsets_to_sky", "pixel_axes", "read_image", "sky_to_offsets", "tangent_header"]
-
-ARCSEC = np.pi / 180.0 / 3600.0
 
 
 def tangent_header(ra, dec, pixel_scale, crpix, crval_comment="tangent point"):
@@ -57,13 +56,19 @@ def celestial_wcs(header, name="header"):
 
     Returns
     -------
-    astropy.wcs.WCS
+    klever.tangent.TangentGrid or astropy.wcs.WCS
+        The second for headers that are not plain.
 
     Raises
     ------
     InputError
         There is no celestial WCS, or its matrix is singular.
     """
+    plain = tangent_grid(header)
+    if plain is not None:
+        return plain
+    from astropy.wcs import WCS, FITSFixedWarning
+
     try:
         with warnings.catch_warnings():
             # Old keywords (RADECSYS, 'deg     ') are repaired by astropy; nothing for the user to do.
@@ -75,40 +80,6 @@ def celestial_wcs(header, name="header"):
     if not usable:
         raise InputError(f"{name} has no celestial WCS (CTYPE/CRVAL/CD keywords); add one.")
     return wcs
-
-
-def sky_to_offsets(ra, dec, ra0, dec0):
-    """Project sky positions on the plane tangent at (ra0, dec0).
-
-    Parameters
-    ----------
-    ra, dec : float or ndarray
-        Degrees.
-    ra0, dec0 : float
-        Tangent point, degrees.
-
-    Returns
-    -------
-    x, y : ndarray
-        Arcsec to the west and to the north; NaN more than 90 degrees away. Gnomonic projection, Calabretta & Greisen
-        (2002, A&A 395, 1077), Eq. 54.
-    """
-    difference, dec, dec0 = np.radians(np.asarray(ra) - ra0), np.radians(dec), np.radians(dec0)
-    cosine = np.sin(dec) * np.sin(dec0) + np.cos(dec) * np.cos(dec0) * np.cos(difference)
-    cosine = np.where(cosine > 0, cosine, np.nan)
-    x = -np.cos(dec) * np.sin(difference) / cosine
-    y = (np.sin(dec) * np.cos(dec0) - np.cos(dec) * np.sin(dec0) * np.cos(difference)) / cosine
-    return x / ARCSEC, y / ARCSEC
-
-
-def offsets_to_sky(x, y, ra0, dec0):
-    """Inverse of `sky_to_offsets`: arcsec west and north of the tangent point to degrees."""
-    xi, eta = -np.asarray(x) * ARCSEC, np.asarray(y) * ARCSEC
-    dec0 = np.radians(dec0)
-    denominator = np.cos(dec0) - eta * np.sin(dec0)
-    ra = ra0 + np.degrees(np.arctan2(xi, denominator))
-    dec = np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, denominator))
-    return ra, np.degrees(dec)
 
 
 def pixel_axes(wcs):
@@ -141,7 +112,9 @@ class Grid:
     def __init__(self, header, shape, origin=None, name="header"):
         self.wcs = celestial_wcs(header, name)
         self.shape = tuple(int(n) for n in shape)
-        self.origin = tuple(float(v) for v in (self.wcs.wcs.crval if origin is None else origin))
+        own = getattr(self.wcs, "crval", None)
+        own = self.wcs.wcs.crval if own is None else own
+        self.origin = tuple(float(v) for v in (own if origin is None else origin))
         self.axes = pixel_axes(self.wcs)
         self.pixel_area = abs(np.linalg.det(self.axes))  # arcsec2
         self.pixel_scale = float(np.sqrt(self.pixel_area))  # arcsec
@@ -184,6 +157,7 @@ def read_image(path, name=None):
     InputError
         Missing, truncated, or no image in it.
     """
+    check_headers(path)
     try:
         for memmap in (True, False):  # scaled integers cannot be mapped
             try:

@@ -1,6 +1,8 @@
 """Run one step of the workflow as a Snakemake job: log, errors as sentences, provenance."""
 
+import errno
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from klever.errors import KleverError
 __all__ = ["run"]
 
 logger = logging.getLogger("klever")
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
 def run(snakemake, step):
@@ -45,11 +49,25 @@ def run(snakemake, step):
         sys.exit(1)
     except Exception as error:
         logger.exception("unexpected error")
+        if isinstance(error, OSError) and (reason := _disk_reason(error)):
+            place = error.filename or next(iter(snakemake.output), "the disk")
+            logger.error(
+                "%s: %s cannot be written or read: %s; make room or give access, then run again.",
+                where or snakemake.rule, place, reason,
+            )  # fmt: skip
+            sys.exit(1)
         logger.error(
             "%s: the step %s failed unexpectedly (%s: %s); the traceback is in %s, please report it.",
             where or snakemake.rule, snakemake.rule, type(error).__name__, error, log,
         )  # fmt: skip
         sys.exit(1)
+
+
+def _disk_reason(error):
+    """Return what the disk says that could not be written or read; empty if the error is of another kind."""
+    if str(error).startswith("Not enough space on disk"):  # astropy's own words, without a number
+        return os.strerror(errno.ENOSPC)
+    return os.strerror(error.errno) if error.errno in _DISK else ""
 
 
 def _paths(value):

@@ -16,6 +16,7 @@ __all__ = ["DOUBLET_RATIOS", "SHIPPED", "check_selection", "read_line_list", "re
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/lines.yaml"
 DOUBLET_RATIOS = ("paper", "physical")
 
+_LYMAN_LIMIT = 911.0  # Angstrom: a shorter wavelength is one in another unit
 _AIR_LIMIT = 2000.0  # Angstrom: shorter wavelengths are given in vacuum
 _SAME, _OTHER = 0.15, 0.5  # Angstrom: is a wavelength that of a known line, or is it not?
 _EMPTY = {"lines": {}, "groups": {}, "sums": {}}
@@ -135,6 +136,11 @@ def _wavelength(name, entry, medium, known, path, notes):
     if not _number(given) or given <= 0:
         raise ConfigError(
             f"{path}: {where} has wavelength {given}; give its vacuum wavelength in Angstrom, above zero."
+        )
+    if given < _LYMAN_LIMIT:
+        raise ConfigError(
+            f"{path}: {where} has wavelength {given}, which in Angstrom is below the Lyman limit; give it in Angstrom "
+            "(nm x 10, micrometre x 10000)."
         )
     _keys(entry, {"wavelength", "medium"}, path, where, {"wavelength"})
     medium = _medium(entry, medium, path, where)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from klever.errors import ConfigError
@@ -15,10 +16,12 @@ __all__ = [
     "Group",
     "Line",
     "LineList",
+    "LineSpread",
     "instrumental_sigma",
     "lines_in_band",
     "load_instruments",
     "load_line_list",
+    "resolving_power",
 ]
 
 SPEED_OF_LIGHT = 299792.458  # km/s
@@ -90,6 +93,26 @@ class LineList:
         return [self.groups[name] for name in names]
 
 
+@dataclass(frozen=True)
+class LineSpread:
+    """Width of the line-spread function of a band whose resolving power changes along it.
+
+    Parameters
+    ----------
+    wavelength : tuple of float
+        Micrometre, ascending.
+    resolution : tuple of float
+        Resolving power (wavelength over FWHM) there; linear between, constant outside.
+    """
+
+    wavelength: tuple[float, ...]
+    resolution: tuple[float, ...]
+
+    def __call__(self, wavelength):
+        """Return the Gaussian sigma (micrometre) at `wavelength` (micrometre), of its shape."""
+        return wavelength / np.interp(wavelength, self.wavelength, self.resolution) / _FWHM_PER_SIGMA
+
+
 def load_line_list(path, shipped=SHIPPED, doublet_ratios="paper"):
     """Read and check a line list.
 
@@ -145,10 +168,30 @@ def load_instruments(path):
     return content
 
 
-def instrumental_sigma(instruments, instrument, band):
-    """Return the Gaussian sigma (micrometre) of the line-spread function of a band, constant in wavelength across it.
+def resolving_power(entry):
+    """Return the resolving power at the centre of a band, an entry of `load_instruments`."""
+    given = entry["resolution"]
+    return float(np.interp(0.5 * sum(entry["range"]), *zip(*given, strict=True)) if isinstance(given, list) else given)
 
-    The resolving power is that at the band's centre: FWHM = centre / R (Curti et al. 2020, Sect. 3.1).
+
+def instrumental_sigma(instruments, instrument, band, resolution=None):
+    """Return the Gaussian sigma of the line-spread function of a band.
+
+    A single resolving power is that at the band's centre, FWHM = centre / R, and the width is the same in all channels
+    (Curti et al. 2020, Sect. 3.1), as it nearly is for a grating; a table gives each channel its own.
+
+    Parameters
+    ----------
+    instruments : dict
+        From `load_instruments`.
+    instrument, band : str
+    resolution : float, optional
+        Of this observation at the band's centre; a table is scaled to it.
+
+    Returns
+    -------
+    float or LineSpread
+        Micrometre; of a table, the function of the wavelength.
 
     Raises
     ------
@@ -158,7 +201,12 @@ def instrumental_sigma(instruments, instrument, band):
     require_known(instrument, instruments, "resources/instruments.yaml", "instrument")
     require_known(band, instruments[instrument], f"resources/instruments.yaml: {instrument}", "band")
     entry = instruments[instrument][band]
-    return 0.5 * sum(entry["range"]) / entry["resolution"] / _FWHM_PER_SIGMA
+    listed = resolving_power(entry)
+    resolution = listed if resolution is None else float(resolution)
+    if isinstance(entry["resolution"], list):
+        wavelength, power = zip(*entry["resolution"], strict=True)
+        return LineSpread(wavelength, tuple(value * (resolution / listed) for value in power))
+    return 0.5 * sum(entry["range"]) / resolution / _FWHM_PER_SIGMA
 
 
 def lines_in_band(groups, z, wavelength_range, margin=0.0):

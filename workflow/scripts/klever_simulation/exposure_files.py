@@ -1,4 +1,6 @@
-"""Simulated exposures as KMOS files: 24 IFUs in one, arms and pointing in the header."""
+"""Simulated exposures as files: KMOS, 24 IFUs in one with arms and pointing in the header; SINFONI, one field."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
@@ -6,24 +8,38 @@ from astropy.io import fits
 from klever_simulation.exposures import expose, moffat_image
 from klever_simulation.spectra import Detector, model_cube
 
-__all__ = ["IfuDetector", "field_position", "point_source", "scene_source", "sky_position", "write_exposure"]
+__all__ = ["IfuDetector", "field_position", "point_source", "scene_source", "sky_position", "write_exposure",
+           "write_sinfoni_exposure"]  # fmt: skip
 
 ARCSEC = np.pi / 180 / 3600
 MJD_START = 57200.1
+SINFONI_GAIN = 2.4  # electrons per count; only of the simulation
 
 
+@dataclass(frozen=True)
 class IfuDetector(Detector):
-    """A band as one IFU of an exposure sees it: 14 spaxels of 0.2 arcsec a side."""
+    """A band as one IFU of an exposure sees it.
+
+    Parameters
+    ----------
+    number : int
+        Spaxels a side.
+    size : float
+        Of a spaxel, arcsec.
+    """
+
+    number: int = 14
+    size: float = 0.2
 
     @property
     def n_spaxels(self):
         """Spaxels a side."""
-        return 14
+        return self.number
 
     @property
     def spaxel(self):
         """Size of a spaxel, arcsec."""
-        return 0.2
+        return self.size
 
 
 def sky_position(centre, west, north):
@@ -56,7 +72,10 @@ def point_source(instrument, spectrum, beta=None):
 
 def scene_source(instrument, scene, rest_wavelengths):
     """Return the same function for a simulated galaxy (scene.npz of simulate_galaxy); its seeing is Gaussian."""
-    detector = IfuDetector("KMOS", instrument.band, instrument.wavelength_range, instrument.resolution)
+    detector = IfuDetector(
+        "IFU", instrument.band, instrument.wavelength_range, instrument.resolution, instrument.n_spaxel,
+        instrument.spaxel,
+    )  # fmt: skip
 
     def flux(west, north, fwhm):
         return model_cube(scene, rest_wavelengths, detector, fwhm, offset=(-west, -north)).cube
@@ -104,6 +123,40 @@ def write_exposure(path, instrument, sky, targets, state, centre, exposure_time,
             hdu.header["HIERARCH ESO QC CUBE_UNIT"] = "electrons/sec"
             hdus.append(hdu)
     fits.HDUList(hdus).writeto(path, overwrite=True)
+    return hits
+
+
+def write_sinfoni_exposure(path, instrument, sky, target, state, centre, exposure_time, seed, **more):
+    """Simulate one exposure and write it as the SINFONI pipeline reconstructs it: counts, sky included, no error.
+
+    Parameters
+    ----------
+    path, instrument, sky, target, state, exposure_time, seed, more
+        See `klever_simulation.exposures.expose`.
+    centre : (float, float)
+        Of the field, degrees.
+
+    Returns
+    -------
+    ndarray, shape (n_hit, 3)
+        Voxels that cosmic rays hit.
+    """
+    rate, _, hits = expose(instrument, sky, target, state, exposure_time, seed, **more)
+    hdu = fits.PrimaryHDU((rate * exposure_time / SINFONI_GAIN).astype(np.float32))
+    header = hdu.header
+    header["INSTRUME"], header["TELESCOP"], header["ORIGIN"] = "SINFONI", "ESO-VLT-U4", "klever simulation"
+    header["OBJECT"] = target.name
+    header["RA"], header["DEC"], header["EQUINOX"], header["RADECSYS"] = *centre, 2000.0, "FK5"
+    header["MJD-OBS"] = MJD_START + state.time / 86400
+    header["EXPTIME"] = exposure_time
+    header["SIMULATE"] = (True, "simulated data, not an observation")
+    kind = {"star": "STD", "galaxy": "OBJ"}[target.kind] if state.kind == "O" else "SKY"
+    header["HIERARCH ESO PRO CATG"] = f"OBS_{kind}"
+    header["HIERARCH ESO DET DIT"], header["HIERARCH ESO DET NDIT"] = exposure_time, 1
+    header["HIERARCH ESO INS FILT1 NAME"] = header["HIERARCH ESO INS GRAT1 NAME"] = instrument.band
+    header.update(_wcs(instrument, *sky_position(centre, *state.dither)))
+    header["SPECSYS"] = "TOPOCENT"
+    hdu.writeto(path, overwrite=True)
     return hits
 
 

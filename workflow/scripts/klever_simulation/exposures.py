@@ -29,6 +29,7 @@ THERMAL = 0.8  # the same, at 2.4 um
 LINE_STRENGTH = 5.0e-3  # electrons/s per spaxel of 0.2 arcsec and unit of Rousselot et al. (2000)
 READ_NOISE = 5.0  # electrons, many reads
 BAND_EDGES = np.array([1.070, 1.127, 1.193, 1.254, 1.286, 1.403, 1.470, 1.556, 1.634, 1.727, 1.838, 1.959, 2.093])
+DOUBLET = 5e-4  # um: largest separation of its lines
 OVERLAP = 0.008  # um: within this of an edge a line belongs to either band, as bands overlap in the real sky
 
 
@@ -156,7 +157,12 @@ class Sky:
             (wavelength > instrument.edges[0] - 0.01) & (wavelength < instrument.edges[-1] + 0.01) & (strength > 0.01)
         )
         self.wavelength, self.strength = wavelength[near], strength[near]
-        blurred = self.wavelength + OVERLAP * (np.random.default_rng(seed).random(near.sum()) - 0.5)
+        # the two lines of a Lambda doublet, equally strong and next to each other, are of one band
+        first = np.ones(self.wavelength.size, bool)
+        first[1:] = (np.diff(self.strength) != 0) | (np.diff(self.wavelength) > DOUBLET)
+        doublet = np.cumsum(first) - 1
+        blurred = self.wavelength + OVERLAP * (np.random.default_rng(seed).random(first.sum())[doublet] - 0.5)
+        blurred = blurred[np.maximum.accumulate(np.where(first, np.arange(first.size), 0))]
         self.group = np.searchsorted(BAND_EDGES, blurred)
         # distance from the brightest line of the band stands for the rotational level
         self.level = np.zeros(self.wavelength.size)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from klever.errors import InputError
+from klever_simulation.distances import angular_distance, luminosity_distance
 from klever_simulation.emission import EXTINCTION, draw_offsets, line_fluxes
 
 __all__ = ["Component", "angular_scales", "component_from_row", "read_light", "read_rows", "seeded"]
@@ -38,6 +39,7 @@ REFERENCE_MAGNITUDE, REFERENCE_LOG_MSTAR, REFERENCE_Z = 23.5, 10.0, 1.5
 REFERENCE_WAVELENGTH = 1.5392  # um, pivot of F160W
 CONTINUUM_SLOPE = 0.5 - 2.0  # of f_lambda
 SPEED_OF_LIGHT_UM = 2.99792458e14  # um/s
+CM_PER_MPC = 3.0856775814913673e24
 
 _NUMBERS = {
     "east", "north", "field_size", "field_east", "field_north", "log_mstar", "sfr", "log_oh", "slope_dex_per_kpc",
@@ -94,10 +96,7 @@ def read_light(path):
 
 def angular_scales(z):
     """Return kpc per arcsec and luminosity distance (cm) at redshift `z`, for the paper's cosmology (Sect. 1)."""
-    from astropy.cosmology import LambdaCDM
-
-    cosmology = LambdaCDM(H0=67.8, Om0=0.308, Ode0=0.69)
-    return float(1.0 / cosmology.arcsec_per_kpc_proper(z).value), float(cosmology.luminosity_distance(z).to_value("cm"))
+    return angular_distance(0.0, z) * 1000.0 * np.deg2rad(1.0 / 3600.0), luminosity_distance(z) * CM_PER_MPC
 
 
 @dataclass(frozen=True)

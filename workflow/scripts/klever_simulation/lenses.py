@@ -5,12 +5,12 @@ Frame: tangent-plane offsets from (`ra`, `dec`) in arcsec, x to the west, y to t
 
 import zlib
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from klever.errors import InputError
+from klever_simulation.distances import angular_distance
 from klever_simulation.profiles import DualIsothermal, PowerLaw, Shear
 
 __all__ = ["Component", "LensModel", "dls_over_ds", "load_lens"]
@@ -27,16 +27,11 @@ OPTIONAL = {"dpie": {"ellipticity", "angle"}, "power_law": {"slope", "axis_ratio
 FRACTIONAL = ("sigma", "core", "cut", "einstein_radius")  # errors of these are relative
 
 
-@lru_cache(maxsize=256)
 def dls_over_ds(z_lens, z_source):
     """Return Dls / Ds of angular diameter distances (H0 67.8, Om0 0.308, Ode0 0.69); 0 for a source before the lens."""
     if z_source <= z_lens:
         return 0.0
-    from astropy.cosmology import LambdaCDM
-
-    cosmology = LambdaCDM(H0=67.8, Om0=0.308, Ode0=0.69)
-    distance = cosmology.angular_diameter_distance(z_lens, z_source)
-    return float(distance / cosmology.angular_diameter_distance(z_source))
+    return angular_distance(z_lens, z_source) / angular_distance(0.0, z_source)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,12 @@ import numpy as np
 
 __all__ = ["standard_spectrum"]
 
-REFERENCE = {"YJ": (1.235, 3.129e-6), "H": (1.662, 1.133e-6), "K": (2.159, 4.283e-7)}  # um, erg s-1 cm-2 um-1 (Vega)
+REFERENCE = {  # um, erg s-1 cm-2 um-1 (Vega)
+    "YJ": (1.235, 3.129e-6),
+    "J": (1.235, 3.129e-6),
+    "H": (1.662, 1.133e-6),
+    "K": (2.159, 4.283e-7),
+}
 RYDBERG_UM = 0.09117633  # of hydrogen, 1/R
 LINE_WIDTH = 0.0025  # um, half width at half depth of the Lorentzian wings
 LINE_DEPTH = 0.25

@@ -92,6 +92,28 @@ def _whole(rows, setting, galaxy):
     return whole
 
 
+_COLUMNS = {
+    "galaxy": (None, "as in galaxies.tsv"),
+    "region": (None, "component of the galaxy; all for the whole of a pair"),
+    "z": (None, "redshift"),
+    "sfr": ("Msun yr-1", "star formation rate"),
+    "log_mstar": ("dex", "log10 of the stellar mass in solar masses"),
+    "halpha_flux": ("erg s-1 cm-2", "of the unlensed source, dimmed by dust"),
+    "log_oh": ("dex", "12+log(O/H), Halpha-weighted"),
+    "log_oh_central": ("dex", "12+log(O/H) at the centre"),
+    "slope_projected": ("dex kpc-1", "gradient that circular annuli would see"),
+    "slope_weighted": ("dex kpc-1", "Halpha-weighted straight-line fit to the truth"),
+    "ebv": ("mag", "reddening of the gas"),
+    "mu_halpha": (None, "Halpha flux inside the field over that of the unlensed source"),
+    "mu_point": (None, "magnification at the catalogue (or reference image) position"),
+    **{f"offset_{name}": ("dex", f"of log10 {name} from its calibration, shared by the galaxy") for name in RATIOS},
+    "v_sys": ("km s-1", "systemic velocity, of the redshift"),
+    "sigma0": ("km s-1", "velocity dispersion of the gas"),
+    "source_ra": ("deg", "unlensed position"),
+    "source_dec": ("deg", "unlensed position"),
+}
+
+
 def truth_table(setting, rendered, line_names, galaxy):
     """Make the table of the truth: one row per region; a pair also has a row 'all' whose gradient is NaN.
 
@@ -109,11 +131,7 @@ def truth_table(setting, rendered, line_names, galaxy):
     if len(rows) > 1:
         rows.insert(0, _whole(rows, setting, galaxy))
     table = Table(rows=rows, names=list(rows[-1]))
-    for name, unit in {
-        "sfr": "Msun yr-1", "halpha_flux": "erg s-1 cm-2", "slope_projected": "dex kpc-1",
-        "slope_weighted": "dex kpc-1", "ebv": "mag", "v_sys": "km s-1", "sigma0": "km s-1", "source_ra": "deg",
-        "source_dec": "deg",
-    }.items():  # fmt: skip
-        table[name].unit = unit
+    for name, (unit, description) in _COLUMNS.items():
+        table[name].unit, table[name].info.description = unit, description
     table.meta.update(galaxy=galaxy, simulated=True)
     return table

@@ -7,6 +7,7 @@ import numpy as np
 from klever.abundance.abundance_likelihood import chi_square, chi_square_of, ratio_arrays, score
 from klever.errors import ConfigError
 from klever.maps import Flag
+from klever.sampling import import_emcee
 
 __all__ = [
     "Posterior",
@@ -156,7 +157,7 @@ def sample_posterior(ratios, calibrations, log_oh_range=(7.6, 8.9), dispersion="
     -------
     SampledPosterior
     """
-    import emcee
+    emcee = import_emcee()
 
     check_chain("metallicity", walkers, steps, burn_in, dimensions=1)
     low, high = log_oh_range

@@ -175,7 +175,7 @@ def _band_match(band, name, hub, hub_name, limits):
     if hub.psf_fwhm <= band.psf_fwhm:
         return cross_correlate(band.maps[name], band, _template(hub, hub_name), _radius(limits))
     match = cross_correlate(hub.maps[hub_name], hub, _template(band, name), _radius(limits))
-    return None if match is None else Match(-match.x, -match.y, match.error, match.snr)
+    return None if match is None else Match(-match.x, -match.y, match.error, match.snr, match.worst)
 
 
 def _accept(band, match, method, target, offset, links, notes, limits):
@@ -186,8 +186,8 @@ def _accept(band, match, method, target, offset, links, notes, limits):
     size = np.hypot(match.x, match.y)
     if match.snr < limits.min_snr:
         reason = f"S/N {match.snr:.1f}"
-    elif match.error > limits.max_error:
-        reason = f"error {match.error:.2f} arcsec"
+    elif (worst := match.worst or match.error) > limits.max_error:
+        reason = f"error {worst:.2f} arcsec"
     elif size > limits.max_shift:
         reason = f"implausible shift of {size:.2f} arcsec"
         logger.warning("band %s, %s: %s; not applied (see align.max_shift, align.shifts)", band.name, method, reason)

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.utils.exceptions import AstropyWarning
 
+from klever.cubes.fitsheaders import check_headers
 from klever.errors import InputError
 
 __all__ = ["check_content"]
@@ -52,6 +53,7 @@ def _check_fits(path, name, head):
     if not head.startswith(b"SIMPLE  ="):
         raise InputError(f"{name}: what was sent is no FITS file.")
     size = path.stat().st_size
+    check_headers(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)

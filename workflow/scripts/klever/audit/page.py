@@ -2,40 +2,11 @@
 
 from html import escape
 
+from klever.publish.sortable import html_page, html_table
+
 __all__ = ["audit_page"]
 
 _COLOURS = {"agrees": "#dcefe3", "within its error": "#e6eef7", "differs": "#fbdcc8", "cannot be tested": "#eeeeee"}
-
-_STYLE = """
-body { font: 14px/1.4 sans-serif; margin: 1.5em; max-width: 1500px; color: #222; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid #ccc; padding: 4px 7px; text-align: left; vertical-align: top; }
-th { cursor: pointer; background: #f5f5f5; position: sticky; top: 0; white-space: nowrap; }
-td.note { color: #555; font-size: 12px; max-width: 26em; overflow-wrap: anywhere; }
-td.id { color: #777; font-size: 12px; }
-.simulated { border: 2px solid #D55E00; color: #D55E00; font-weight: bold; padding: 0.4em; display: inline-block; }
-input { width: 24em; padding: 3px; margin: 0.6em 0; }
-"""
-
-_SCRIPT = """
-document.querySelectorAll('th').forEach(function (head, column) {
-  head.addEventListener('click', function () {
-    var body = document.querySelector('tbody');
-    var up = head.dataset.up !== 'yes';
-    document.querySelectorAll('th').forEach(function (other) { other.dataset.up = ''; });
-    head.dataset.up = up ? 'yes' : 'no';
-    Array.from(body.rows).sort(function (a, b) {
-      return (up ? 1 : -1) * a.cells[column].innerText.localeCompare(b.cells[column].innerText, 'en', {numeric: true});
-    }).forEach(function (row) { body.appendChild(row); });
-  });
-});
-document.querySelector('input').addEventListener('input', function (event) {
-  var words = event.target.value.toLowerCase();
-  document.querySelectorAll('tbody tr').forEach(function (row) {
-    row.hidden = !row.innerText.toLowerCase().includes(words);
-  });
-});
-"""
 
 _HEAD = (
     "section",
@@ -77,30 +48,25 @@ def audit_page(rows, origin):
     )
     counts = {name: sum(row["verdict"] == name for row in rows) for name in ("agrees", "differs", "cannot be tested")}
     summary = ", ".join(f"{number} {name}" for name, number in counts.items())
-    return "\n".join([
-        "<!DOCTYPE html>", "<html lang='en'><head><meta charset='utf-8'>",
-        "<title>Audit of Curti et al. (2020)</title>", f"<style>{_STYLE}</style></head><body>",
-        "<h1>Audit of Curti et al. (2020), MNRAS 492, 821</h1>", simulated if origin == "simulated" else "",
-        f"<p>{_EXPLANATION}</p>", f"<p>{len(rows)} claims against the printed tables: {summary}.</p>",
+    return html_page("Audit of Curti et al. (2020), MNRAS 492, 821", [
+        simulated if origin == "simulated" else "", f"<p>{_EXPLANATION}</p>",
+        f"<p>{len(rows)} claims against the printed tables: {summary}.</p>",
         "<input type='search' placeholder='show rows that contain ...' aria-label='filter'>",
-        "<table><thead><tr>", *(f"<th>{name}</th>" for name in _HEAD), "</tr></thead><tbody>",
-        *(_row(row) for row in rows), "</tbody></table>", f"<script>{_SCRIPT}</script></body></html>", "",
+        html_table([(name, "", "") for name in _HEAD], map(_cells, rows)),
     ])  # fmt: skip
 
 
-def _row(row):
+def _cells(row):
     unit = f" {row['unit']}" if row["unit"] else ""
     error = f" ± {row['from_run_error']:.2g}" if row["from_run_error"] > 0 else ""
     note = f"<br><small>{escape(row['note'])}</small>" if row["note"] else ""
-    cells = [
-        f"<td>{escape(row['section'])}</td>", f"<td>{escape(row['claim'])}{note}</td>",
-        f"<td>{escape(row['printed'] + unit)}</td>", f"<td>{escape(row['from_tables'])}</td>",
-        _verdict(row["verdict"], row["verdict_note"]), f"<td>{escape(row['from_run'] + error)}</td>",
-        _verdict(row["run_verdict"], row["run_note"]), f"<td class='id'>{escape(row['id'])}</td>",
+    return [
+        row["section"], {"html": escape(row["claim"]) + note}, row["printed"] + unit, row["from_tables"],
+        _verdict(row["verdict"], row["verdict_note"]), row["from_run"] + error,
+        _verdict(row["run_verdict"], row["run_note"]), {"html": escape(row["id"]), "class": "id"},
     ]  # fmt: skip
-    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _verdict(text, note):
     colour = _COLOURS[text.removeprefix("simulated: ")]
-    return f"<td class='note' style='background:{colour}'><b>{escape(text)}</b><br>{escape(note)}</td>"
+    return {"html": f"<b>{escape(text)}</b><br>{escape(note)}", "class": "note", "style": f"background:{colour}"}

@@ -153,6 +153,8 @@ def check_observations(rows, label, galaxies, instruments, excluded, files):
         lines[name, band] = row.line
         entry = {key: value for key, value in row.cells.items() if key not in {"galaxy", "band"}}
         entry["extension"] = _extension(entry["extension"])
+        given = row.good("resolution") and entry["resolution"] not in (None, "-")
+        entry["resolution"] = float(entry["resolution"]) if given else None
         cube = entry["cube"]
         if not row.good("cube") or cube == "simulated":
             entry["cube"] = None

@@ -75,6 +75,8 @@ def _check_choice(lines, own, known, prefix, problems):
         remedy = f"choose from its groups ({', '.join(known['groups'])}) with {entry}."
         text = f"has no group {', '.join(lost)}, which lines.groups asks for; {remedy}"
         problems.add(_CONFIG, f"{prefix}line_list", f"{own['line_list']} {text}")
+    if {"broad", "line_list"}.intersection(own):
+        _check_broad_lines(lines.get("broad"), known["groups"], prefix, problems)
     if not {"groups", "line_list", "bin_line"}.intersection(own) or any(name not in known["groups"] for name in groups):
         return
     try:
@@ -86,3 +88,13 @@ def _check_choice(lines, own, known, prefix, problems):
     if isinstance(line, str) and line != "auto" and line not in fitted:
         text = f"{line!r} is no line of the groups that are fitted{nearest(line, ['auto', *fitted])}"
         problems.add(_CONFIG, f"{prefix}bin_line", text)
+
+
+def _check_broad_lines(broad, groups, prefix, problems):
+    """Report lines with a broad component that are not in their group; unknown groups were reported already."""
+    for name, lines in broad.items() if isinstance(broad, dict) else ():
+        members = groups.get(name, {}).get("lines", [])
+        for line in lines if members and isinstance(lines, list) else ():
+            if line not in members:
+                text = f"{line!r} is no line of that group{nearest(line, members)}"
+                problems.add(_CONFIG, f"{prefix}broad.{name}", text)

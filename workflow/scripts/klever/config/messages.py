@@ -72,7 +72,8 @@ def _sentence(kind, value, rule, schema):
             choices = rule if kind == "enum" else [rule]
             return f"{_shown(value)} is not a valid choice{nearest(value, choices)}"
         case "pattern":
-            return f"{_shown(value)} {about}{_like(value, schema.get('examples', []))}"
+            nearest_example = _like(value, schema.get("examples", []))
+            return f"{_shown(value)} {about.rstrip('.') if nearest_example else about}{nearest_example}"
         case "minimum":
             return f"{value} must be at least {rule}. {about}".rstrip()
         case "maximum":

@@ -118,7 +118,14 @@ class Survey:
         return list(self._of(self._observations, galaxy))
 
     def observation(self, galaxy, band):
-        """Return cube (None if simulated), extension (int, str or None), instrument, psf_fwhm (arcsec) and unit."""
+        """Return the row of a band.
+
+        Returns
+        -------
+        dict
+            cube (None if simulated), extension (int, str or None), instrument, psf_fwhm (arcsec), resolution (None for
+            that of the instrument) and unit.
+        """
         bands = self._of(self._observations, galaxy)
         if band not in bands:
             raise ConfigError(f"{galaxy} has no band {band!r}{nearest(band, bands)}")
@@ -265,6 +272,10 @@ class Survey:
         """
         self._of(self._galaxies, galaxy)
         return _sections(merged(self._settings, self._settings["overrides"].get(galaxy, {})), sections)
+
+    def with_own_settings(self):
+        """Return the galaxies of the survey that override some of its settings, in its order."""
+        return [galaxy for galaxy in self.galaxies if self._settings["overrides"].get(galaxy)]
 
     def survey_settings(self, *sections):
         """Return sections of the settings without the overrides of any galaxy."""

@@ -46,7 +46,7 @@ class DQ(IntFlag):
 
     NODATA = 1  # outside the field, or missing in the file; flux is NaN
     NO_ERROR = 2  # no positive, finite error; error is NaN
-    OUTLIER = 4  # a single voxel far from its neighbours in wavelength and space: cosmic ray
+    OUTLIER = 4  # a single voxel far from its neighbours in wavelength and space: cosmic ray; or all of a broken spaxel
     SKYLINE = 8  # a channel on a bright sky line
     INSTRUMENT = 16  # flagged by the instrument's pipeline
 

@@ -11,11 +11,12 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.utils.exceptions import AstropyWarning
 
+from klever.cubes.fitsheaders import check_headers
 from klever.errors import InputError
 
 __all__ = ["open_fits", "pixels"]
 
-_COMPRESSION = 1100  # deflate packs no tighter: bounds what a header may ask for
+_COMPRESSION, _ROOM = 100, 3e8  # no real cube packs tighter than the first, which counts above so many bytes
 _MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"\x1f\x9d", b"(\xb5/\xfd")  # gzip, bzip2, xz, zip, Z, zstd
 _UNREADABLE = (
     OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, TypeError, KeyError, IndexError, AttributeError,
@@ -32,6 +33,7 @@ def open_fits(path):
     damaged = f"{path} cannot be read as FITS (%s); {_diagnosis(path)}."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)  # a truncated file is told by `pixels`, with its sizes
+        check_headers(path)
         try:
             hdus = fits.open(path, memmap=False)
             len(hdus)  # reads every header now, so that a damaged one is told from a mistake further on
@@ -85,7 +87,7 @@ def _sizes(hdu, path):
         raise ValueError(f"its axes have the lengths {sides}")
     stored = Path(path).stat().st_size
     if _head(path).startswith(_MAGIC) or isinstance(hdu, fits.CompImageHDU):
-        return size, stored * _COMPRESSION
+        return size, max(stored * _COMPRESSION, _ROOM)
     return size, stored - hdu.fileinfo()["datLoc"]
 
 

@@ -1,16 +1,20 @@
-"""Channels on bright sky lines, and single voxels hit by cosmic rays."""
+"""Channels on bright sky lines, single voxels hit by cosmic rays, and spaxels that are broken."""
+
+import warnings
 
 import numpy as np
 
 from klever.cubes.noise import continuum
 
-__all__ = ["outliers", "sky_line_mask"]
+__all__ = ["broken_spaxels", "outliers", "sky_line_mask"]
 
 _WINDOW = 0.1  # of the band: width of the running median of the noise
 _STRUCTURE = 1.5  # 99th percentile of the noise over its baseline below this: the noise knows nothing of the sky
 _BRIGHT = 0.2  # of the strongest listed line in the band: a line this strong is masked
 _FAINTEST = 100.0  # unit of the list: weaker lines are never masked, even where the band has no stronger one
 _HALF_WIDTH = 1.5  # channels masked on each side of a listed line
+_BROKEN = 1e3  # ratio of scatters that neither a seeing disc nor the edge of a field makes between adjacent spaxels
+_NOISELESS = 1e-5  # of the flux: a smaller scatter is that of rounding
 
 
 def sky_line_mask(wavelength, error, threshold, sky_lines=None):
@@ -89,6 +93,39 @@ def outliers(flux, error, sigma):
         alone &= np.isfinite(size).any(axis=0) & (peak > allowed + support)
     result[tuple(candidates[alone].T)] = True
     return result
+
+
+def broken_spaxels(flux):
+    """Return spaxels whose scatter has nothing to do with that of their neighbours: dead, hot, or wrongly scaled.
+
+    The scatter is the median difference of adjacent channels.  It is broken if it is zero, or a thousand times smaller
+    or larger than the median of at least three adjacent spaxels.  Smoothed, one of them would spoil all around it.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_wave, ny, nx)
+        NaN is missing; spaxels without data are not broken.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+    """
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # spaxels without data
+        scatter = np.nanmedian(np.abs(flux[1::4] - flux[: len(flux) - 1 : 4]), axis=0)
+        level = np.nanmedian(np.abs(flux[::4]), axis=0)
+        near, near_level = (np.nanmedian(_neighbours(values), axis=0) for values in (scatter, level))
+        judged = np.isfinite(scatter) & (np.isfinite(_neighbours(scatter)).sum(axis=0) >= 3)
+        judged &= near > _NOISELESS * near_level
+        return judged & ~((scatter * _BROKEN > near) & (scatter < near * _BROKEN))
+
+
+def _neighbours(image):
+    """Return the images of each pixel's eight neighbours, NaN outside, shape (8, ny, nx)."""
+    padded = np.pad(image, 1, constant_values=np.nan)
+    ny, nx = image.shape
+    shifts = [(dy, dx) for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1)]
+    return np.stack([padded[dy : dy + ny, dx : dx + nx] for dy, dx in shifts])
 
 
 def _median_noise(error):

@@ -50,7 +50,7 @@ def find_broad_line(spectrum, line_list, sigma_instrument, z, options, minimum_f
     spectrum : path-like
         ``spectrum.ecsv`` of the band with the line.
     line_list : klever.spectral_lines.LineList
-    sigma_instrument : float
+    sigma_instrument : float or callable
         Micrometre.
     z : float
     options : dict

@@ -35,7 +35,6 @@ COLUMNS = [
     Column("sfr_error_flux", float, "part of the flux", _SFR),
     Column("sfr_error_ebv", float, "part of the reddening", _SFR),
     Column("sfr_error_magnification", float, "part of mu", _SFR),
-    Column("sfr_error_lens_model", float, "16-84 per cent of the lens's realisations, not in sfr_error", _SFR),
     Column("sfr_magnified", float, "dust corrected, not divided by mu", _SFR),
     Column("sfr_total", float, "from halpha_flux_total", _SFR),
     Column("sfr_total_error", float, "1 sigma, as sfr_error", _SFR),
@@ -108,12 +107,10 @@ def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibr
         return [row | {"state": "no_magnification"}]
     found = star_formation_rate(flux, flux_error, *common, (mu, mu_error), rv)
     complete = star_formation_rate(*total, *common, (mu, mu_error), rv)
-    half = 0.5 * (magnification["mu_maps_error_minus"] + magnification["mu_maps_error_plus"])
     row |= {
         "sfr": found.sfr, "sfr_error": found.error, "sfr_error_flux": found.error_flux,
         "sfr_error_ebv": found.error_ebv, "sfr_error_magnification": found.error_magnification,
-        "sfr_error_lens_model": found.sfr * half / magnification["mu_maps"], "sfr_total": complete.sfr,
-        "sfr_total_error": complete.error, "state": "ok",
+        "sfr_total": complete.sfr, "sfr_total_error": complete.error, "state": "ok",
     }  # fmt: skip
     parts = [name for name in row if name.startswith("sfr")]
     regions = [

@@ -146,13 +146,13 @@ def _drawn_lines(noise, known, tracer):
 
 def _fit(design, value, wanted, covariance):
     """Least squares: the first `wanted` coefficients, their chi-square for the noise, its p value, their covariance."""
-    from scipy.stats import chi2 as chi_square
+    from scipy.special import chdtrc
 
     operator = np.linalg.pinv(design)[:wanted]
     found = operator @ value
     matrix = covariance(operator)
     total = float(found @ np.linalg.pinv(matrix, rcond=1e-6, hermitian=True) @ found)
-    return found, total, float(chi_square.sf(total, wanted)), matrix
+    return found, total, float(chdtrc(wanted, total)), matrix
 
 
 def _correlations(value, profile, errors, surface, surface_errors, radius):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from klever.abundance.metallicity import check_chain
+from klever.sampling import import_emcee
 
 __all__ = ["Line", "fit_line", "resolution_class", "sample_line", "slope_error_from"]
 
@@ -127,7 +128,7 @@ def sample_line(x, y, error, common=None, *, seed, walkers=32, steps=2000, burn_
     """
     dimensions = 2 + bool(intrinsic_scatter)
     check_chain("gradient", walkers, steps, burn_in, dimensions)
-    import emcee
+    emcee = import_emcee()
 
     noise = _covariance(error)
     variances = np.diag(noise)

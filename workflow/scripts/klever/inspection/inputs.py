@@ -7,7 +7,9 @@ import yaml
 
 from klever.cubes import axes as cubeaxes
 from klever.cubes.readers import read_cube
+from klever.cubes.skylines import broken_spaxels
 from klever.errors import InputError
+from klever.inspection.exposures import inspect_exposures
 from klever.inspection.lenses import inspect_lens, read_image
 from klever.spectral_lines import load_line_list
 
@@ -17,9 +19,9 @@ RESOURCES = Path(__file__).resolve().parents[4] / "resources"
 
 # name: (empty value, unit, description)
 COLUMNS = {
-    "kind": ("", None, "cube | lens | image"),
-    "name": ("", None, "galaxy or lens"),
-    "band": ("", None, "band of a cube"),
+    "kind": ("", None, "cube | exposures | lens | image"),
+    "name": ("", None, "galaxy, pointing or lens"),
+    "band": ("", None, "band of a cube, filter of an image"),
     "file": ("", None, "file, or files of a lens"),
     "state": ("", None, "ok | warning | error"),
     "message": ("", None, "what was found, and what to do"),
@@ -44,8 +46,9 @@ def inspect(inputs, resources=RESOURCES):
     Parameters
     ----------
     inputs : list of dict
-        A cube: galaxy, band, instrument, cube, unit, z, optionally ra, dec, extension, line_list.  A lens: see
-        `klever.inspection.lenses.inspect_lens`.  An image: galaxy or name, image, optionally ra, dec.
+        A cube: galaxy, band, instrument, cube, unit, z, optionally ra, dec, extension, line_list.  Exposures: see
+        `klever.inspection.exposures.inspect_exposures`.  A lens: see `klever.inspection.lenses.inspect_lens`, and
+        optionally galaxies (redshift by name).  An image: galaxy or name, image, optionally ra, dec.
     resources : pathlib.Path
         Folder of lines.yaml and instruments.yaml.
 
@@ -75,6 +78,10 @@ def _row(request, shipped_lines, instruments):
         if "cube" in request:
             kind, path = "cube", request["cube"]
             found, errors, warnings = inspect_cube(request, shipped_lines, instruments)
+        elif "exposures" in request:
+            kind = "exposures"
+            path = "simulated" if request["exposures"] is None else ", ".join(request["exposures"])
+            found, errors, warnings = inspect_exposures(request)
         elif "image" in request:
             kind, path = "image", request["image"]
             found, errors, warnings = inspect_image(request)
@@ -86,6 +93,7 @@ def _row(request, shipped_lines, instruments):
                 path = "simulated"
             skip = path == "simulated" or (not path and request.get("origin") == "none")
             found, errors, warnings = ({}, [], []) if skip else inspect_lens(request)
+            warnings = [*warnings, *_in_front(request)]
     except InputError as error:
         found, errors, warnings = {}, [str(error)], []
     except Exception as error:  # a table with every other input is worth more than a traceback
@@ -97,13 +105,25 @@ def _row(request, shipped_lines, instruments):
     row |= found
     row |= {
         "kind": kind,
-        "name": str(request.get("lens" if kind == "lens" else "galaxy") or request.get("name") or ""),
+        "name": str(
+            request.get({"lens": "lens", "exposures": "pointing"}.get(kind, "galaxy")) or request.get("name") or ""
+        ),
         "band": str(request.get("band") or ""),
         "file": "simulated" if simulated else str(path or ""),
         "state": "error" if errors else "warning" if warnings else "ok",
         "message": "; ".join([*errors, *warnings]) or verdict,
     }
     return row
+
+
+def _in_front(request):
+    """Say which galaxies of a lens are not behind it."""
+    z_lens = request.get("z_lens")
+    return [
+        f"{galaxy} (z = {z:g}) is not behind the lens (z = {z_lens:g}), so it is not magnified: check both redshifts"
+        for galaxy, z in request.get("galaxies", {}).items()
+        if z_lens is not None and z <= z_lens
+    ]
 
 
 def inspect_cube(request, shipped_lines, instruments):
@@ -150,6 +170,8 @@ def inspect_cube(request, shipped_lines, instruments):
     missing = float(np.mean(~np.isfinite(cube.flux)))
     if missing > 0.5:
         warnings.append(f"{100 * missing:.0f} % of the voxels are missing")
+    if broken := int(broken_spaxels(np.where(cube.dq == 0, cube.flux, np.nan)).sum()):
+        warnings.append(f"{broken} dead or hot spaxels (scatter a thousand times off their neighbours') will be masked")
     _check_position(request, cube.header, cube.shape[1:], warnings)
     found = {
         "format": cube.meta["reader"],

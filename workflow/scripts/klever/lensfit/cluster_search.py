@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from klever.errors import InputError
+from klever.sampling import import_emcee
 
 __all__ = ["ClusterFit", "fit_cluster", "refine", "sample_posterior", "search"]
 
@@ -141,7 +142,7 @@ def sample_posterior(lens, best, walkers, steps, burn_in, seed=0, plane="image")
     plane : str
         Of the chi2: "image", or "source", which is five times faster and linear in the offsets of the images.
     """
-    import emcee
+    emcee = import_emcee()
 
     rng = np.random.default_rng([seed, 2])
     jacobian = _residuals(lens, "image")[1](best)

@@ -10,6 +10,8 @@ from math import lgamma
 
 import numpy as np
 
+from klever.sampling import import_emcee
+
 __all__ = ["Posterior", "climb", "emcee_samples", "weighted_samples"]
 
 _WORTH = 5.0  # difference of ln evidence from the largest at which a point counts half in the regression
@@ -161,7 +163,7 @@ def emcee_samples(log_evidence, best, covariance, rng, walkers=24, steps=150, nu
 
     The first third of the steps is left out.  Other parameters: see `weighted_samples`.
     """
-    import emcee
+    emcee = import_emcee()
 
     sampler = emcee.EnsembleSampler(walkers, len(best), log_evidence)
     sampler._random = np.random.RandomState(int(rng.integers(2**31)))

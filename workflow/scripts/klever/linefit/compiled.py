@@ -72,7 +72,7 @@ def _problem(search, wavelength):
         edges=axis.edges, density=axis.step / np.diff(axis.edges), x=axis.x,
         rest=np.ascontiguousarray(model.centres(0.0)), owner=owner,
         coefficient=search.ties[np.arange(len(owner)), owner], n_columns=search.ties.shape[1],
-        sigma_instrument=float(model.sigma_instrument), has_bound=search.bound is not None, top=top, bottom=bottom,
+        sigma_instrument=model.instrumental, has_bound=search.bound is not None, top=top, bottom=bottom,
         ratio_low=float(low), ratio_high=float(high), low=search.low, high=search.high,
         main_column=int(owner[model.main]), pad=pad, step=axis.step, half_range=axis.half_range,
         cdf=cdf, pdf=pdf,

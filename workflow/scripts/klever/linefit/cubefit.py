@@ -55,8 +55,8 @@ def band_models(cube, line_list, sigma_instrument, z, groups):
     ----------
     cube : klever.cubes.cube.Cube
     line_list : klever.spectral_lines.LineList
-    sigma_instrument : float
-        Micrometre.
+    sigma_instrument : float or callable
+        Micrometre; see `GroupModel`.
     z : float
     groups : list of str
         Names of the groups to fit.
@@ -251,6 +251,8 @@ def _describe(header, cube, band, settings, scale, bin_line):
     header["BAND"] = (settings["band"], "band of the instrument")
     header["INSTRUME"] = (settings["instrument"], "instrument")
     header["Z"] = (float(settings["z"]), "redshift of velocity zero")
+    if settings.get("resolution") is not None:
+        header["RESOLUT"] = (float(settings["resolution"]), "resolving power, instead of the instrument's")
     header["PSFFWHM"] = (float(settings["psf_fwhm"]), "[arcsec] seeing of the unsmoothed cube")
     smoothing = 0.0 if bin_line else settings["lines"]["smoothing_fwhm"]
     header["SMOOTH"] = (float(smoothing), "[arcsec] FWHM of the spatial smoothing")

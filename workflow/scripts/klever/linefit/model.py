@@ -1,5 +1,6 @@
 """The model of one group of lines: tied Gaussians, integrated over the pixel, on a linear continuum."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +27,14 @@ class GroupModel:
     group : Group
     z : float
         Redshift of velocity zero.
-    sigma_instrument : float
-        Gaussian sigma of the line-spread function, micrometre, added to the lines' width in quadrature.
+    sigma_instrument : float or callable
+        Gaussian sigma of the line-spread function, micrometre, added to the lines' width in quadrature; a function of
+        the wavelength where it changes along the band (`klever.spectral_lines.LineSpread`).
     """
 
     group: Group
     z: float
-    sigma_instrument: float
+    sigma_instrument: float | Callable
 
     @property
     def names(self):
@@ -49,14 +51,22 @@ class GroupModel:
         rest = np.array([line.wavelength for line in self.group.lines]) * (1 + self.z)
         return np.multiply.outer(rest, 1 + np.asarray(velocity) / SPEED_OF_LIGHT)
 
+    @property
+    def instrumental(self):
+        """Instrumental sigma of each line (micrometre), shape (n_lines,): at its wavelength at velocity zero."""
+        if callable(self.sigma_instrument):
+            return self.sigma_instrument(self.centres(0.0))
+        return np.full(len(self.group.lines), float(self.sigma_instrument))
+
     def sigmas(self, centres, dispersion):
-        """Observed sigma (micrometre) of lines at `centres` for the intrinsic `dispersion` (km/s)."""
-        return np.hypot(centres * (np.asarray(dispersion) / SPEED_OF_LIGHT), self.sigma_instrument)
+        """Observed sigma (micrometre), shape (n_lines, ...), of the lines at `centres` for `dispersion` (km/s)."""
+        instrumental = self.instrumental.reshape(-1, *(1,) * (np.ndim(centres) - 1))
+        return np.hypot(centres * (np.asarray(dispersion) / SPEED_OF_LIGHT), instrumental)
 
     def observed_dispersion(self, velocity, dispersion):
         """Dispersion (km/s) of the main line with the instrumental width left in."""
-        centre = self.centres(velocity)[self.main]
-        return SPEED_OF_LIGHT * self.sigmas(centre, dispersion) / centre
+        centres = self.centres(velocity)
+        return SPEED_OF_LIGHT * self.sigmas(centres, dispersion)[self.main] / centres[self.main]
 
     def columns(self):
         """Return the tie matrix, shape (n_lines, n_columns): line fluxes = matrix @ amplitudes.

@@ -51,7 +51,8 @@ def broad_components(spectra, fit, options, scale):
     """Try a broad component where the configuration asks for one; `fit` gets the narrow part where it is kept.
 
     It is kept where the evidence rises by ``broad_evidence`` and its width is at no bound: at the lower one it would be
-    a narrow line that is not Gaussian.
+    a narrow line that is not Gaussian.  It is tried on strong lines, and on spectra that one component could not fit: a
+    bright broad line is the usual reason.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def broad_components(spectra, fit, options, scale):
         missing.copy(), missing.copy(), missing.copy(), missing.copy(), np.full(n, Flag.NOT_FITTED, np.uint16),
         np.zeros((n, n_channels)),
     )  # fmt: skip
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rows = np.flatnonzero(fit.flux[model.main] / (fit.flux_error[model.main] * scale) >= _TRIED_SNR)
+    unfitted = ((fit.flags & Flag.NOT_FITTED) != 0) & np.isfinite(spectra.flux).any(axis=1)
+    rows = np.flatnonzero(unfitted | _is_strong(fit, scale))
     if not rows.size:
         return result
     error = np.where(spectra.near, spectra.error[rows] * scale, np.nan)
@@ -90,8 +91,10 @@ def broad_components(spectra, fit, options, scale):
         minimum_coverage=options["minimum_coverage"], threshold=options["broad_evidence"],
     )  # fmt: skip
     kept = two.chosen & ((two.flags & _SPURIOUS) == 0)
-    result.evidence[rows] = two.delta_ln_evidence
-    result.flags[rows] = np.where(kept, two.flags, Flag.NOT_DETECTED).astype(np.uint16)
+    kept &= ~unfitted[rows] | _is_strong(two.narrow, 1.0)
+    result.evidence[rows] = np.where(unfitted[rows] & ~kept, np.nan, two.delta_ln_evidence)
+    refused = np.where(unfitted[rows], Flag.NOT_FITTED, Flag.NOT_DETECTED)
+    result.flags[rows] = np.where(kept, two.flags, refused).astype(np.uint16)
     target = rows[kept]
     order = [two.model.names.index(name) for name in names]
     result.flux[:, target], result.flux_error[:, target] = (
@@ -104,3 +107,9 @@ def broad_components(spectra, fit, options, scale):
     result.curve[target] = two.lines_at(spectra.wavelength)[1][kept]
     fit.take(target, two.narrow.part(np.flatnonzero(kept)), scale)
     return result
+
+
+def _is_strong(fit, scale):
+    """Whether the S/N of the main line is worth a second component, shape (n,); `scale` multiplies the errors."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return fit.flux[fit.model.main] / (fit.flux_error[fit.model.main] * scale) >= _TRIED_SNR

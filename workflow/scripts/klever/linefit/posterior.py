@@ -62,7 +62,9 @@ def marginalise(search, wavelength, flux, error, prior, prior_width, best, sprea
     """Posterior of each spectrum, in NumPy; `klever.linefit.compiled.marginalise` is the same 100 times as fast.
 
     Nodes cover the whole range coarsely; a box of eight standard deviations around the best fit has a grid of its own,
-    and nodes count by the part of their cell outside the box.
+    and nodes count by the part of their cell outside the box.  Where the box is smaller than two cells, its neighbours
+    count nothing: beyond four standard deviations there is nothing, but the likelihood at a node that happens to lie
+    near the peak, times a cell many times the size of the peak, would be much.
 
     Parameters
     ----------
@@ -151,6 +153,9 @@ def _cells(search, best, spread, around_best):
         np.broadcast_to(np.log(grid[:, 1:]), shape), np.full(shape, np.log(high_s / low_s) / (len(grid) // n_v)),
     ])  # fmt: skip
     overlap = _overlap(outer[0], outer[1], box_v) * _overlap(outer[2], outer[3], box_s)
+    inside = (box_v[0] < outer[0]) & (outer[0] < box_v[1]) & (box_s[0] < outer[2]) & (outer[2] < box_s[1])
+    coarse = (2 * outer[1] > box_v[1] - box_v[0]) | (2 * outer[3] > box_s[1] - box_s[0])
+    outside = np.where((overlap > 0) & (inside | coarse), 0.0, 1 - overlap)
     k = np.arange(BOX_V * BOX_S)[:, None]
     width_v, width_s = (box_v[1] - box_v[0]) / BOX_V, (box_s[1] - box_s[0]) / BOX_S
     shape = (len(k), n)
@@ -160,7 +165,7 @@ def _cells(search, best, spread, around_best):
     ])  # fmt: skip
     cells = np.concatenate([outer, inner], axis=1)
     volume = cells[1] * cells[3]
-    volume[: len(grid)] *= 1 - overlap
+    volume[: len(grid)] *= outside
     return np.concatenate([cells, volume[None]])
 
 

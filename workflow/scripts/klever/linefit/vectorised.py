@@ -97,8 +97,8 @@ def _collect(search, window, rows, out):
 
 def _near(window, model, line, position):
     """Channels of the window (padding excluded) that hold a line or lie near it, shape (n, n_padded)."""
-    centre = model.centres(position[0])[line]
-    sigma = model.sigmas(centre, position[1])
+    centres = model.centres(position[0])
+    centre, sigma = centres[line], model.sigmas(centres, position[1])[line]
     reach = np.maximum(CORE_SIGMAS * sigma, centre * CORE_VELOCITY / SPEED_OF_LIGHT)
     first, last = (np.searchsorted(window.edges, centre + side * reach, "right") - 1 for side in (-1, 1))
     channel = np.arange(window.weight.shape[1])

@@ -1,6 +1,7 @@
 """The galaxy on the detection image: its segment and the ellipse of its light (photutils)."""
 
 from dataclasses import dataclass
+from importlib import metadata
 
 import numpy as np
 
@@ -69,9 +70,9 @@ def detect(data, pixel, psf_fwhm, position, settings):
     Aperture or None
         None if nothing is detected within `match_radius` (arcsec) of the position.
     """
-    from photutils.segmentation import deblend_sources, detect_sources
     from scipy.ndimage import gaussian_filter
 
+    segmentation = _import_segmentation()
     missing = ~np.isfinite(data)
     level, _ = sky_level(data)
     filled = np.where(missing, 0.0, data - level)
@@ -79,19 +80,35 @@ def detect(data, pixel, psf_fwhm, position, settings):
     _, sigma = sky_level(np.where(missing, np.nan, smooth))
     if not sigma > 0:
         return None
-    found = _quiet(detect_sources, smooth, settings["detection_snr"] * sigma, settings["minimum_pixels"], mask=missing)
+    found = _quiet(segmentation.detect_sources, smooth, settings["detection_snr"] * sigma, settings["minimum_pixels"],
+                   mask=missing)  # fmt: skip
     if found is None:
         return None
     if settings["deblend_contrast"] < 1:
         import skimage.segmentation  # noqa: F401  (photutils needs it for this, and would only say so here)
 
-        found = _quiet(deblend_sources, smooth, found, settings["minimum_pixels"], progress_bar=False,
+        found = _quiet(segmentation.deblend_sources, smooth, found, settings["minimum_pixels"], progress_bar=False,
                        contrast=settings["deblend_contrast"])  # fmt: skip
     segments = found.data
     label = _nearest(segments, smooth, position, settings["match_radius"] / pixel)
     if label is None:
         return None
     return _aperture(segments, label, filled, pixel, settings)
+
+
+def _import_segmentation():
+    """Import photutils.segmentation.
+
+    On import photutils goes through all packages installed to learn that its distribution has its own name; to be told
+    of none leads it to the same name and saves a second.
+    """
+    found = metadata.packages_distributions
+    metadata.packages_distributions = dict
+    try:
+        from photutils import segmentation
+    finally:
+        metadata.packages_distributions = found
+    return segmentation
 
 
 def _quiet(function, *arguments, **options):

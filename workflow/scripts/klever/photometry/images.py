@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.io import fits
 
+from klever.cubes.fitsheaders import check_headers
 from klever.errors import InputError
 
 __all__ = ["Image", "OutsideImageError", "read_cutout"]
@@ -92,6 +93,7 @@ def read_cutout(path, name, ra, dec, field, pivot, psf_fwhm=None, zero_point=Non
     """
     from astropy.wcs import WCS
 
+    check_headers(path)
     try:
         with fits.open(path, memmap=True) as hdus:
             hdu = next(h for h in hdus if h.header.get("NAXIS") == 2 and "CTYPE1" in h.header)

@@ -10,6 +10,7 @@ import numpy as np
 
 from klever.abundance.metallicity import check_chain
 from klever.errors import InputError
+from klever.sampling import import_emcee
 
 __all__ = ["ESTIMATORS", "Regression", "RegressionWithErrors", "robust_line", "robust_regression", "with_errors"]
 
@@ -80,6 +81,7 @@ def robust_line(x, y, estimator="huber", seed=0):
     InputError
         An estimator that does not exist, or points that are no line's (all x equal, or not finite).
     """
+    from sklearn import config_context
     from sklearn.linear_model import HuberRegressor, RANSACRegressor, TheilSenRegressor
 
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -94,7 +96,8 @@ def robust_line(x, y, estimator="huber", seed=0):
         model = RANSACRegressor(random_state=seed)
     else:
         raise InputError(f"there is no robust regression {estimator!r}; choose from {', '.join(ESTIMATORS)}.")
-    model.fit(xs[:, None], ys)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # checked above, thousands of times
+        model.fit(xs[:, None], ys)
     fitted = model.estimator_ if estimator == "ransac" else model
     slope = float(fitted.coef_[0]) * scale[1] / scale[0]
     return float(slope), float(centre[1] + float(fitted.intercept_) * scale[1] - slope * centre[0])
@@ -170,7 +173,7 @@ def with_errors(x, y, x_error, y_error, *, covariance=None, walkers=32, steps=20
     ConfigError
         A chain that emcee cannot run.
     """
-    import emcee
+    emcee = import_emcee()
 
     x, y, x_error, y_error = (np.asarray(item, dtype=float) for item in (x, y, x_error, y_error))
     if len(x) < _MINIMUM:

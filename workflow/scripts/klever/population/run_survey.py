@@ -62,7 +62,7 @@ def _read_properties(table3, located, rows, systematics):
             _measurement(row, entry, name)
         if not second:
             row["fibre_fraction"] = _number(entry, "fibre_fraction")
-        systematic = _number(entry, "mu_systematic")
+        systematic = _number(entry, "mu_lens_models")
         if np.isfinite(systematic):
             systematics[row["id"]] = systematic
 

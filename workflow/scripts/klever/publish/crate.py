@@ -17,7 +17,9 @@ _PROFILES = [
 _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 _WORKFLOW = "workflow/Snakefile"
 _OWN = ("provenance.json", "ro-crate-metadata.json")
-_BYPRODUCTS = ("README.md", "status.ecsv", "resources.ecsv", "benchmarks", "kernel", "checks", "paper")
+_BYPRODUCTS = (
+    "README.md", "previous", "status.ecsv", "runtimes.ecsv", "benchmarks", "kernel", "checks", "paper", "report",
+)  # fmt: skip
 _MEDIA = {
     ".fits": "application/fits", ".ecsv": "text/csv", ".pdf": "application/pdf", ".png": "image/png",
     ".tex": "application/x-tex", ".json": "application/json", ".npz": "application/zip", ".html": "text/html",

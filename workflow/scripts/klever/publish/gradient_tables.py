@@ -201,6 +201,7 @@ def gradient_table_latex(table):
         caption=(r"\textbf{Simulated data.} " if simulated else "") + _CAPTIONS[table.meta["aperture"]],
         label="tab:gradients" if elliptical else "tab:gradients_circular",
         comments=[table.meta["data"], f"{table.meta['description']}; the same numbers with units are in the ECSV"],
+        wide="footnotesize",
     )
 
 

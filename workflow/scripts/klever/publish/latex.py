@@ -42,7 +42,7 @@ def ratio_names(diagnostics):
     return ", ".join(f"${_RATIO_NAMES[name]}$" if name in _RATIO_NAMES else escape(name) for name in names) or "--"
 
 
-def latex_table(header, units, groups, caption, label, comments=()):
+def latex_table(header, units, groups, caption, label, comments=(), wide=""):
     """Return a ``table`` environment.
 
     Parameters
@@ -55,6 +55,9 @@ def latex_table(header, units, groups, caption, label, comments=()):
         LaTeX text and key.
     comments : list of str
         Written as comment lines before everything else.
+    wide : str, optional
+        Size of type, for example ``footnotesize``, of a table across both columns of the journal's page (504 pt);
+        without one the table stands in a column.
 
     Raises
     ------
@@ -62,7 +65,9 @@ def latex_table(header, units, groups, caption, label, comments=()):
         A row has another number of cells than the header.
     """
     width = len(header)
-    lines = [*(f"% {line}" for line in comments), r"\begin{table}", r"\centering"]
+    environment = "table*" if wide else "table"
+    lines = [*(f"% {line}" for line in comments), f"\\begin{{{environment}}}", r"\centering"]
+    lines += [f"\\{wide}\\setlength{{\\tabcolsep}}{{{'2pt' if wide == 'scriptsize' else '4pt'}}}"] if wide else []
     lines += [f"\\begin{{tabular}}{{l{'c' * (width - 1)}}}", r"\hline"]
     lines += [" & ".join(header) + r" \\", " & ".join(units) + r" \\", r"\hline"]
     for heading, rows in groups:
@@ -72,5 +77,5 @@ def latex_table(header, units, groups, caption, label, comments=()):
             if len(row) != width:
                 raise ValueError(f"a row of {label} has {len(row)} cells, the header has {width}: {row}")
             lines.append(" & ".join(row) + r" \\")
-    lines += [r"\hline", r"\end{tabular}", f"\\caption{{{caption}}}", f"\\label{{{label}}}", r"\end{table}"]
+    lines += [r"\hline", r"\end{tabular}", f"\\caption{{{caption}}}", f"\\label{{{label}}}", f"\\end{{{environment}}}"]
     return "\n".join(lines) + "\n"

@@ -57,9 +57,12 @@ def _draw_block(figure, block, top, settings):
     header = block.maps.header
     side = (width - _LEFT - _RIGHT - 5 * _GAP) / 6
     snr = float(settings["lines"]["detection_snr"])
-    text = (f"{line_label(block.main)} ({block.group.lower()})    seeing {header['PSFFWHM']:.2f}″, smoothed by "
-            f"{header['SMOOTH']:.2f}″; errors × {header.get('ERRSCALE', 1.0):.2f}; {int((block.snr >= snr).sum())} "
-            f"spaxels at S/N ≥ {snr:g}, with velocity")  # fmt: skip
+    spatial = f"smoothed by {header['SMOOTH']:.2f}″"
+    if "BINLINE" in header:
+        spatial = f"in bins of S/N {header['BINSNR']:g} in {line_label(header['BINLINE'])}"
+    text = (f"{line_label(block.main)} ({block.group.lower()})    seeing {header['PSFFWHM']:.2f}″, {spatial}; errors × "
+            f"{header.get('ERRSCALE', 1.0):.2f}; {int((block.snr >= snr).sum())} spaxels at S/N ≥ {snr:g}, with "
+            f"velocity")  # fmt: skip
     figure.text(0.02, (top - 0.05) / height, block.band, ha="left", va="top", fontsize=8.5, fontweight="bold")
     figure.text(_LEFT / width, (top - 0.06) / height, text, ha="left", va="top", fontsize=7.5)
     figure.add_artist(_rule(0.02, 0.985, (top - 0.0) / height))

@@ -124,7 +124,7 @@ def magnification_latex(rows, simulated):
         "spread between models of the field. Published: Curti et al. (2020), Table 3"
         + (", of the real galaxies, for orientation." if simulated else ".")
     )
-    text = latex_table(
+    return latex_table(
         ["Galaxy", r"$\mu_{\mathrm{H}\alpha}$", r"$\mu_\mathrm{maps}$", r"$\sigma_\mathrm{models}$",
          r"published $\mu_{\mathrm{H}\alpha}$", r"published $\mu_\mathrm{maps}$"],
         ["", "", "", r"[\%]", "", ""],
@@ -133,11 +133,8 @@ def magnification_latex(rows, simulated):
         label="tab:magnification",
         comments=["simulated data" if simulated else "observed data",
                   "Curti et al. 2020, Table 3 (magnifications); the same numbers are in the ECSV"],
+        wide="footnotesize",
     )  # fmt: skip
-    # Six columns need both columns of the journal's page.
-    return text.replace("{table}", "{table*}").replace(
-        "\\centering\n", "\\centering\n\\footnotesize\\setlength{\\tabcolsep}{4pt}\n", 1
-    )
 
 
 def _value(row, name):

@@ -8,8 +8,9 @@ from pathlib import Path
 import yaml
 
 from klever.errors import InputError
+from klever.publish.captions import caption_note
 
-__all__ = ["Product", "find_products", "gather", "write_sheet"]
+__all__ = ["Product", "find_products", "full_caption", "gather", "write_sheet"]
 
 _PAGE = (595.3, 841.9)  # points, A4
 _MARGIN, _CAPTION = 36.0, 60.0
@@ -18,12 +19,17 @@ _ROWS, _WIDTH = 62, 118  # of a table's page, characters
 
 @dataclass(frozen=True)
 class Product:
-    """A figure or table of the paper: its name there, the file that holds it (None: missing), and its caption."""
+    """A figure or table of the paper: its name there, the file that holds it (None: missing), and its caption.
+
+    `stage` is that of the settings that its caption quotes, `what` the part of the path that a pattern left open.
+    """
 
     name: str
     file: Path | None
     caption: str
     pattern: str
+    stage: str = ""
+    what: str = ""
 
 
 def find_products(listing, results):
@@ -47,11 +53,11 @@ def find_products(listing, results):
     """
     try:
         entries = yaml.safe_load(Path(listing).read_text(encoding="utf-8"))
-        wanted = [(entry["name"], entry["files"], entry["caption"]) for entry in entries]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        wanted = [(entry["name"], entry["files"], entry["caption"], entry.get("stage", "")) for entry in entries]
+    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{listing} is no list of products with name, files and caption ({error}).") from error
     found = []
-    for name, pattern, caption in wanted:
+    for name, pattern, caption, stage in wanted:
         files = sorted(Path(results).glob(pattern))
         if not files:
             found.append(Product(name, None, caption, pattern))
@@ -59,53 +65,65 @@ def find_products(listing, results):
         for path in files:
             what = path.relative_to(results).as_posix()
             what = what[len(head) : len(what) - len(tail)] if star else ""
-            found.append(Product(f"{name}_{what}" if what else name, path, caption, pattern))
+            found.append(Product(f"{name}_{what}" if what else name, path, caption, pattern, stage, what))
     return found
 
 
-def gather(products, folder, origin):
+def full_caption(product, notes):
+    """Return the caption of a product with what it was made of and how; what is missing is said.
+
+    Parameters
+    ----------
+    product : Product
+    notes : dict
+        From `klever.publish.captions.caption_notes`.
+    """
+    if product.file is None:
+        return f"missing; this run has no `{product.pattern}`. {product.caption}"
+    printed = product.pattern.startswith("published/")
+    return f"{product.caption} {caption_note(notes, product.stage, product.what, printed)}"
+
+
+def gather(products, folder, notes):
     """Copy the products into a folder, with ``captions.md``; a folder that is there is replaced.
 
     Parameters
     ----------
     products : list of Product
     folder : path-like
-    origin : str
-        Sentence on the data and settings, added to every caption.
+    notes : dict
+        What every caption says of data and settings, from `klever.publish.captions.caption_notes`.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lines = ["# Captions", ""]
     for product in products:
+        lines.append(f"- **{product.name}**: {full_caption(product, notes)}")
         if product.file is None:
-            lines.append(f"- **{product.name}**: missing; this run has no `{product.pattern}`. {product.caption}")
             continue
         for suffix in sorted({product.file.suffix, ".png", ".tex"}):
             source = product.file.with_suffix(suffix)
             if source.is_file():
                 shutil.copyfile(source, folder / f"{product.name}{suffix}")
-        lines.append(f"- **{product.name}**: {product.caption} {origin}")
     (folder / "captions.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_sheet(products, path, origin):
+def write_sheet(products, path, notes):
     """Write one PDF with a page for each product, scaled to fit, and its caption below; tables as text.
 
     Parameters
     ----------
     products : list of Product
     path : path-like
-    origin : str
+    notes : dict
         As for `gather`.
     """
     from pypdf import PdfReader, PdfWriter, Transformation
 
     writer = PdfWriter()
     for product in products:
-        text = f"{product.name}: {product.caption} {origin}"
-        if product.file is None:
-            text = f"{product.name}: missing; this run has no {product.pattern}. {product.caption}"
+        text = f"{product.name}: {full_caption(product, notes)}"
         body = _table_lines(product.file) if product.file and product.file.suffix == ".ecsv" else []
         page = writer.add_page(PdfReader(_text_page(text, body)).pages[0])
         if product.file is None or body:

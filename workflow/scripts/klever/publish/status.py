@@ -23,7 +23,15 @@ STATES = (
     "not_run",
 )
 
-_COLUMNS = ("galaxy", "stage", "band", "state", "reason", "log")
+_COLUMNS = {
+    "galaxy": "as in galaxies.tsv; empty for a job on the whole survey",
+    "stage": "of the flow",
+    "band": "of a stage on one cube; empty for a stage on the whole galaxy",
+    "state": "done, a state that is a result, or failed, blocked, not_run",
+    "reason": "why it failed, what it waits for, or the state the product reports of itself",
+    "log": "of a job that failed",
+    "previous": "the last good product, of an earlier run, of a step that was not done",
+}
 
 
 class Stage(NamedTuple):
@@ -62,7 +70,11 @@ STAGES = (
     Stage("simulate_galaxy", "simulate_galaxy", "simulated/galaxies/{galaxy}/scene.npz", silent=True),
     Stage("simulate_cube", "simulate_cube", "simulated/cubes/{galaxy}/{band}.fits", per_band=True,
           needs=("simulate_galaxy",), silent=True),
-    Stage("ingest", "ingest", _GALAXY + "{band}/cube.fits", per_band=True, needs=("simulate_cube",)),
+    Stage("simulate_exposures", "simulate_exposures", "simulated/exposures/{pointing}/{band}/truth.json", per_band=True,
+          needs=("simulate_galaxy",), silent=True),
+    Stage("reduce", "reduce_pointing", "reduced/{pointing}/{band}/cubes.fits", per_band=True,
+          needs=("simulate_exposures",)),
+    Stage("ingest", "ingest", _GALAXY + "{band}/cube.fits", per_band=True, needs=("simulate_cube", "reduce")),
     Stage("lines", "lines", _GALAXY + "{band}/linemaps.fits", _GALAXY + "{band}/lines.ecsv", True, ("ingest",)),
     Stage("quality", "line_quality", _GALAXY + "quality.pdf", needs=("lines",)),
     Stage("align", "align", _GALAXY + "aligned.fits", needs=("simulate_galaxy", "lines")),
@@ -81,8 +93,8 @@ STAGES = (
 )  # fmt: skip
 
 
-def collect_status(results_dir, observations, logs_dir, failed=(), lenses=None):
-    """Return the state of every stage of every galaxy.
+def collect_status(results_dir, observations, logs_dir, failed=(), lenses=None, previous=None, pointings=None):
+    """Return the state of every stage of every galaxy, and of every other job that failed.
 
     Parameters
     ----------
@@ -90,21 +102,26 @@ def collect_status(results_dir, observations, logs_dir, failed=(), lenses=None):
         Folders ``results`` and ``logs`` of the run.
     observations : iterable of (str, str)
         Galaxy and band of each cube, in the order of the tables (a dict keyed by such pairs will do).
-    failed : iterable of path-like, optional
-        Logs of jobs known to have failed.  Without them a stage has failed when its product is missing and its log
-        holds a line that starts with ``ERROR: ``; with them also a job that died without a word is named.
+    failed : iterable of dict, optional
+        Jobs known to have failed: ``rule``, ``galaxy`` (or lens; empty for a job on the whole survey), ``band`` and
+        ``log``.  Without them a stage has failed when its product is missing and its log holds a line that starts with
+        ``ERROR: ``; with them also a job that died without a word is named, and one that is no stage of a galaxy.
     lenses : dict of str to str, optional
         Lens of each galaxy, to follow a failed simulation of a lens to its galaxies.
+    previous : dict of str to str, optional
+        From `klever.previous.settle`.
+    pointings : dict of (str, str) to str, optional
+        Pointing of each galaxy and band that starts from exposures; the others have no stage ``reduce``.
 
     Returns
     -------
     list of dict
         ``galaxy``, ``stage``, ``band`` (empty for stages on the whole galaxy), ``state`` (one of `STATES`), ``reason``
-        (one sentence, or the state that the product itself reports when it is not in `STATES`; empty when done) and
-        ``log`` (path of a job that failed, else empty).
+        (one sentence, or the state that the product itself reports when it is not in `STATES`; empty when done),
+        ``log`` (path of a job that failed, else empty) and ``previous`` (where the last good product is).
     """
     results, logs = Path(results_dir), Path(logs_dir)
-    failed = {str(path) for path in failed}
+    failed = {job["log"]: job for job in failed}
     bands = {}
     for galaxy, band in observations:
         bands.setdefault(galaxy, []).append(band)
@@ -114,11 +131,24 @@ def collect_status(results_dir, observations, logs_dir, failed=(), lenses=None):
         for stage in STAGES:
             for band in its_bands if stage.per_band else [""]:
                 names = {"galaxy": galaxy, "band": band, "lens": (lenses or {}).get(galaxy, "")}
+                names["pointing"] = (pointings or {}).get((galaxy, band), "")
+                if "{pointing}" in stage.product and not names["pointing"]:
+                    continue
                 state, reason, log = _state(stage, names, states, results, logs, failed)
                 states[stage.name, band] = state
                 if not stage.silent or state == "failed":
-                    rows.append(dict(zip(_COLUMNS, (galaxy, stage.name, band, state, reason, log), strict=True)))
+                    kept = (previous or {}).get(str(results / stage.product.format(**names)), "")
+                    row = (galaxy, stage.name, band, state, reason, log, kept)
+                    rows.append(dict(zip(_COLUMNS, row, strict=True)))
+    told = {row["log"] for row in rows}
+    for log, job in sorted(failed.items()):
+        if log not in told:
+            row = (job["galaxy"], job["rule"], job["band"], "failed", _last_error(Path(log)) or _DIED, log, "")
+            rows.append(dict(zip(_COLUMNS, row, strict=True)))
     return rows
+
+
+_DIED = "The job ended without saying why: it was killed, or ran out of memory or time; see the end of its log."
 
 
 def _state(stage, names, states, results, logs, failed):
@@ -132,7 +162,7 @@ def _state(stage, names, states, results, logs, failed):
     if not product.exists():
         reason = _last_error(log)
         if reason is None and str(log) in failed:
-            reason = "The job ended without saying why; see the end of its log."
+            reason = _DIED
         return ("not_run", "", "") if reason is None else ("failed", reason, str(log))
     try:
         reported = _reported_state(results / (stage.state_of or stage.product).format(**names), stage)
@@ -154,6 +184,8 @@ def _precedes(key, stage, band):
 def _log_name(stage, names):
     if stage.rule == "simulate_lens":
         return names["lens"]
+    if "{pointing}" in stage.product:
+        return f"{names['pointing']}_{names['band']}"
     return f"{names['galaxy']}_{names['band']}" if stage.per_band else names["galaxy"]
 
 
@@ -205,7 +237,10 @@ def write_status(table, path):
 
     columns = {name: [row[name] for row in table] for name in _COLUMNS}
     dtypes = [f"U{max([1, *map(len, columns[name])])}" for name in _COLUMNS]
-    written = Table(columns, names=_COLUMNS, dtype=dtypes)
+    written = Table(columns, names=list(_COLUMNS), dtype=dtypes)
+    for name, description in _COLUMNS.items():
+        written[name].info.description = description
+    written.meta["description"] = "State of every stage of every galaxy at the end of the last run"
     written.meta["states"] = list(STATES)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     written.write(path, format="ascii.ecsv", overwrite=True)
@@ -225,8 +260,9 @@ def format_failures(table):
     galaxies = {row["galaxy"] for row in failures}
     lines = [f"{len(failures)} {'job' if len(failures) == 1 else 'jobs'} failed:"]
     for row in failures:
-        lines.append(f"  {row['galaxy']}  {' '.join(filter(None, (row['stage'], row['band'])))}")
+        lines.append(f"  {row['galaxy'] or 'the survey'}  {' '.join(filter(None, (row['stage'], row['band'])))}")
         lines += [f"      {row['reason']}", f"      log: {row['log']}"]
+        lines += [f"      last good product: {row['previous']}"] if row["previous"] else []
     blocked = {}
     for row in table:
         if row["state"] == "blocked":
@@ -234,6 +270,7 @@ def format_failures(table):
     if blocked:
         lines.append("Not done because of that:")
         lines += [f"  {galaxy}  {', '.join(stages)}" for galaxy, stages in blocked.items()]
-    untouched = len({row["galaxy"] for row in table} - galaxies)
+    names = {stage.name for stage in STAGES}
+    untouched = len({row["galaxy"] for row in table if row["stage"] in names} - galaxies)
     lines.append(f"{untouched} other {'galaxy is' if untouched == 1 else 'galaxies are'} not affected.")
     return "\n".join(lines)

@@ -45,15 +45,12 @@ def table2_latex(rows, bands, simulated, threshold):
         "detected, the redshift is that of the catalogue. Bands: lines detected in the integrated spectrum at a "
         f"signal-to-noise ratio of {threshold:g} or more; ``--'': observed, no line detected; ``n/o'': not observed."
     )
-    text = latex_table(
+    return latex_table(
         head, units, groups, caption=(r"\textbf{Simulated data.} " if simulated else "") + caption, label="tab:sample",
         comments=["simulated data" if simulated else "observed data",
                   "Curti et al. 2020, Table 2; the same with units and the published values is in the ECSV"],
+        wide="footnotesize",
     )  # fmt: skip
-    # Seven columns need both columns of the journal's page.
-    return text.replace("{table}", "{table*}").replace(
-        "\\centering\n", "\\centering\n\\footnotesize\\setlength{\\tabcolsep}{4pt}\n", 1
-    )
 
 
 def _notation_latex(text):

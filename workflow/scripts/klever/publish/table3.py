@@ -5,6 +5,8 @@ import numpy as np
 from klever.publish.latex import escape, latex_table, measurement, ratio_names
 from klever.publish.published import read_published
 from klever.row_tables import Column
+from klever.source.lens_columns import COLUMNS as LENS_COLUMNS
+from klever.source.lens_columns import lens_errors
 
 __all__ = ["COLUMNS", "published_properties", "table3_latex", "table3_rows"]
 
@@ -26,13 +28,14 @@ COLUMNS = [
     Column("sfr_error", float, "1 sigma: flux, reddening and magnification", _UNITS["sfr"]),
     Column("sfr_total", float, "with the wings of the galaxy", _UNITS["sfr"]),
     Column("sfr_total_error", float, "1 sigma", _UNITS["sfr"]),
-    Column("sfr_error_lens_model", float, "16-84 per cent of the lens's realisations, not in sfr_error", _UNITS["sfr"]),
+    *LENS_COLUMNS["sfr"],
     Column("fibre_fraction", float, "Halpha flux in the pseudo-fibre over that of the spaxels above 5 sigma"),
     Column("dust_correction", str, "balmer | balmer of another galaxy | none: sfr is a lower limit"),
     Column("sfr_state", str, "ok | not_detected | no_magnification | agn"),
     Column("log_mstar", float, "log10 of the stellar mass (Chabrier 2003 IMF), over mu", "dex"),
     Column("log_mstar_error_minus", float, "lower 1 sigma error", "dex"),
     Column("log_mstar_error_plus", float, "upper 1 sigma error", "dex"),
+    *LENS_COLUMNS["log_mstar"],
     Column("mass_state", str, "state of the fit of the stellar mass; not_measured without one"),
     Column("log_oh", float, "12+log(O/H) of the integrated spectrum", "dex"),
     Column("log_oh_error_minus", float, "lower 1 sigma error", "dex"),
@@ -51,7 +54,8 @@ COLUMNS = [
     Column("mu_maps", float, "magnification of the lens model at the reference position"),
     Column("mu_maps_error_minus", float, "lower 1 sigma error, of the realisations"),
     Column("mu_maps_error_plus", float, "upper 1 sigma error, of the realisations"),
-    Column("mu_systematic", float, "relative spread of mu between models of the field; masked with fewer than two"),
+    *LENS_COLUMNS["mu"],
+    *LENS_COLUMNS["length"],
     *(
         Column(f"published_{name}{end}", float, f"{name} of Curti et al. (2020), Table 3{text}", _UNITS[name])
         for name in _NAMES
@@ -93,7 +97,7 @@ def published_properties(path):
     return dict(read_published(path, "the published Table 3", columns, parse))
 
 
-def table3_rows(galaxies, star_formation, properties, bpt, magnifications, systematic, masses, published):
+def table3_rows(galaxies, star_formation, properties, bpt, magnifications, spreads, masses, published):
     """Return the rows of the table.
 
     Parameters
@@ -104,8 +108,8 @@ def table3_rows(galaxies, star_formation, properties, bpt, magnifications, syste
         Rows of ``star_formation.ecsv`` by galaxy, one per region; missing numbers NaN.
     properties, bpt, magnifications : dict of str to dict
         The row of each product by galaxy.
-    systematic : dict of str to float
-        Spread of mu between models.
+    spreads : dict of str to dict
+        By galaxy: a row of ``lens_spread.ecsv``, missing numbers NaN.
     masses : dict of str to dict
         By galaxy: ``log_mstar``, its errors, and ``state``; a galaxy may be absent.
     published : dict
@@ -120,16 +124,21 @@ def table3_rows(galaxies, star_formation, properties, bpt, magnifications, syste
             row |= {"sfr_state": sfr["state"], "dust_correction": sfr["dust_correction"]}
             if number == 0:
                 row |= _whole_galaxy(properties[name], bpt[name], magnifications[name])
-                row["mu_systematic"] = systematic.get(name, np.nan)
+                errors = lens_errors(spreads[name], sfr["sfr"])
                 mass = masses.get(name, {})
                 row |= {key: mass.get(key) for key in ("log_mstar", "log_mstar_error_minus", "log_mstar_error_plus")}
                 row["mass_state"] = mass.get("state", "not_measured")
-            rows.append(row | _published(published, name, sfr["region"]))
+                if not np.isfinite(_value(row, "log_mstar")):
+                    errors = {key: value for key, value in errors.items() if not key.startswith("log_mstar")}
+            else:
+                errors = lens_errors(spreads[name], sfr["sfr"])
+                errors = {key: value for key, value in errors.items() if key.startswith("sfr")}
+            rows.append(row | errors | _published(published, name, sfr["region"]))
     return rows
 
 
 def table3_latex(rows, simulated):
-    """Return the table in LaTeX: the columns of the paper, then E(B-V), diagnostics and marks.
+    """Return the table in LaTeX: the columns of the paper, E(B-V), diagnostics and marks; then errors of the lens.
 
     Parameters
     ----------
@@ -138,20 +147,16 @@ def table3_latex(rows, simulated):
     simulated : bool
         Are there simulated galaxies?
     """
-    groups, previous = [], None
-    members = [row["lens"] for row in rows if row["region"] == "all"]
-    for row in rows:
-        heading = escape(row["lens"].upper()) if members.count(row["lens"]) > 1 else ""
-        if heading != previous:
-            groups.append((heading, []))
-            previous = heading
-        title = row["name"] if row["region"] == "all" else f"{row['name']} ({row['region']})"
-        groups[-1][1].append([
-            escape(title), _sfr(row), _asymmetric(row, "log_mstar"), _asymmetric(row, "log_oh"),
+    groups = _by_lens(rows)
+    cells = [
+        (heading, [[
+            escape(_title(row)), _sfr(row), _asymmetric(row, "log_mstar"), _asymmetric(row, "log_oh"),
             measurement(_value(row, "mu_halpha"), _value(row, "mu_halpha_error"), 2), _asymmetric(row, "mu_maps"),
             measurement(_value(row, "ebv"), _value(row, "ebv_error"), 2), ratio_names(row.get("diagnostics") or ""),
             _marks(row),
-        ])  # fmt: skip
+        ] for row in members])
+        for heading, members in groups
+    ]  # fmt: skip
     calibrations = sorted({str(row["calibration"]) for row in rows if row.get("calibration")})
     caption = (
         r"Global properties: star formation rate of the H$\alpha$ spaxels above $5\sigma$, corrected for reddening and "
@@ -161,17 +166,39 @@ def table3_latex(rows, simulated):
         r"the abundance ($^{l}$: one of them a limit). Marks: b, two possible abundances; e, at the edge of "
         "the calibrated range; A, broad line of an AGN. These numbers and those of Curti et al. (2020) are in the ECSV."
     )
-    text = latex_table(
+    table = latex_table(
         ["Galaxy", r"SFR(H$\alpha$)", r"$\log(M_\star/M_\odot)$", r"$12+\log(\mathrm{O/H})$",
          r"$\mu_{\mathrm{H}\alpha}$", r"$\mu_\mathrm{maps}$", r"$E(B-V)$", "Ratios", "Marks"],
         ["", r"[$M_\odot$\,yr$^{-1}$]", "", "", "", "", "[mag]", "", ""],
-        groups,
+        cells,
         caption=(r"\textbf{Simulated data.} " if simulated else "") + caption,
         label="tab:properties",
         comments=["simulated data" if simulated else "observed data", "layout of Curti et al. 2020, Table 3"],
+        wide="scriptsize",
     )  # fmt: skip
-    return text.replace("{table}", "{table*}").replace(
-        "\\centering\n", "\\centering\n\\scriptsize\\setlength{\\tabcolsep}{2pt}\n", 1
+    return table + _lens_table(groups, simulated)
+
+
+def _lens_table(groups, simulated):
+    """Return the errors from the lens model as a table that continues the one before."""
+    caption = (
+        r"Errors that the lens model leaves on Table~\ref{tab:properties}: over realisations of the model / over all "
+        r"models of the field (--: there are none). They are not in the errors given there, but for that of "
+        r"$\mu_\mathrm{maps}$, the spread over realisations. Lengths are those in the source plane, as kpc per arcsec."
+    )
+    cells = [
+        (heading, [[escape(_title(row)), _lens(row, "sfr"), _lens(row, "log_mstar"), _lens(row, "length", 100),
+                    measurement(100 * _value(row, "mu_lens_models"), np.nan, 0)] for row in members])
+        for heading, members in groups
+    ]  # fmt: skip
+    return latex_table(
+        ["Galaxy", r"$\sigma$(SFR)", r"$\sigma(\log M_\star)$", r"$\sigma$(length)", r"$\sigma(\mu_\mathrm{maps})$"],
+        ["", r"[$M_\odot$\,yr$^{-1}$]", "[dex]", r"[\%]", r"[\%], models"],
+        cells,
+        caption=(r"\textbf{Simulated data.} " if simulated else "") + caption,
+        label="tab:properties_lens",
+        comments=["simulated data" if simulated else "observed data", "continues Table 3"],
+        wide="scriptsize",
     )
 
 
@@ -211,6 +238,30 @@ def _asymmetric(row, name):
     if not np.isfinite(value):
         return "--"
     return f"${value:.2f}^{{+{plus:.2f}}}_{{-{minus:.2f}}}$" if np.isfinite(minus + plus) else f"${value:.2f}$"
+
+
+def _by_lens(rows):
+    """Return the rows in groups with the heading of their lens, empty for a lens of one galaxy."""
+    groups, previous = [], None
+    members = [row["lens"] for row in rows if row["region"] == "all"]
+    for row in rows:
+        heading = escape(row["lens"].upper()) if members.count(row["lens"]) > 1 else ""
+        if heading != previous:
+            groups.append((heading, []))
+            previous = heading
+        groups[-1][1].append(row)
+    return groups
+
+
+def _title(row):
+    return row["name"] if row["region"] == "all" else f"{row['name']} ({row['region']})"
+
+
+def _lens(row, name, scale=1):
+    """Return the errors from the lens model, over realisations / over models; a dash where neither is known."""
+    values = [scale * _value(row, f"{name}_{end}") for end in ("lens", "lens_models")]
+    cells = [f"{value:.{1 if scale > 1 else 2}f}" if np.isfinite(value) else "--" for value in values]
+    return " / ".join(cells) if np.isfinite(values).any() else "--"
 
 
 def _marks(row):

@@ -7,6 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from klever.cubes.axes import celestial_header, is_number
+from klever.cubes.fitsheaders import check_headers
 from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
 
@@ -61,6 +62,7 @@ def read_frame(path):
     InputError
         It cannot be read, holds no IFU, or lacks MJD-OBS.
     """
+    check_headers(path)
     try:
         with fits.open(path, memmap=False) as hdus:
             header = hdus[0].header

@@ -16,7 +16,8 @@ from klever.reduce.skysub import subtract_sky
 from klever.reduce.staralign import StarPosition, solve_alignment
 from klever.reduce.starfit import fit_star
 
-__all__ = ["Pointing", "Target", "collapse", "load_pointing", "measure_stars", "reduce_target"]
+__all__ = ["Pointing", "Target", "collapse", "cube_noise", "load_pointing", "measure_stars", "reduce_target",
+           "star_ifus", "target_ifus"]  # fmt: skip
 
 logger = logging.getLogger("klever")
 
@@ -217,7 +218,7 @@ def reduce_target(pointing, ifu, factor, options, protected=None):
     area_ratio = target.pixel_area / middle.pixel_area
     times = [frame.exposure_time if np.isfinite(frame.exposure_time) else 1.0 for _, frame, _ in frames]
     cube = combine_exposures(operators, fluxes, errors, area_ratio, out_shape, times, options["clip_sigma"])
-    measured, predicted, ratio = _noise(cube, operators, out_shape)
+    measured, predicted, ratio = cube_noise(cube, operators, out_shape)
     name = frames[0][1].targets[ifu]
     logger.info("IFU %d %s: %d exposures, %.2f %% clipped, noise %.3f of the prediction", ifu, name, len(frames),
                 100 * cube.clipped, ratio)  # fmt: skip
@@ -237,8 +238,24 @@ def _position(header, shape, centre):
     return float(west[0]), float(north[0])
 
 
-def _noise(cube, operators, shape):
-    """Covariance measured on the spaxels without a source that most exposures cover and predicted, error of a voxel."""
+def cube_noise(cube, operators, shape):
+    """Return the covariance of a combined cube, measured and predicted, and how its scatter compares with its error.
+
+    Parameters
+    ----------
+    cube : klever.reduce.combine.Combined
+    operators : list of scipy.sparse.csr_matrix
+        Of the exposures, see `klever.reduce.resample.drizzle_operator`.
+    shape : (int, int)
+        Of the cube's spaxels.
+
+    Returns
+    -------
+    measured, predicted : dict of int to float
+        See `klever.reduce.covariance`; measured on the spaxels without a source that most exposures cover.
+    ratio : float
+        Scatter of a voxel over its error.
+    """
     white = collapse(cube.flux)
     faint = np.isfinite(white) & (cube.exposures.max(axis=0) >= 0.8 * cube.exposures.max())
     if faint.any():
@@ -248,6 +265,35 @@ def _noise(cube, operators, shape):
     residual = np.where(faint, cube.flux - white, np.nan)
     measured = covariance_factor(residual, cube.error)
     return measured, predicted_covariance(operators, shape), measured[1]
+
+
+def target_ifus(pointing, names):
+    """Return the IFU of each target.
+
+    Raises
+    ------
+    InputError
+        No arm points at a target, another one does in another exposure, or it has no sky exposure.
+    """
+    first = pointing.objects[0]
+    by_name = {name: ifu for ifu, name in first.targets.items()}
+    found = {}
+    for name in names:
+        if name not in by_name:
+            raise InputError(
+                f"no arm of {first.path} points at {name!r} (ESO OCS ARMn NAME); its targets are "
+                f"{', '.join(by_name)}. Correct the pointing's row."
+            )
+        ifu = found[name] = by_name[name]
+        for frame in pointing.objects:
+            other = frame.targets.get(ifu)
+            if frame.kinds.get(ifu) == "object" and other != name:
+                raise InputError(
+                    f"IFU {ifu} points at {name!r} in {first.path}, but at {other!r} in {frame.path}; give exposures "
+                    "with another setting of the arms a pointing of their own."
+                )
+        nearest_sky(pointing.frames, first, ifu)
+    return found
 
 
 def star_ifus(pointing, names):

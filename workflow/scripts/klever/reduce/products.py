@@ -60,6 +60,8 @@ CUBE_COLUMNS = [
             ("predicted", "its prediction,"),
         )
     ],
+    Column("gain", float, "of SINFONI, that the errors are made of", "electron adu-1"),
+    Column("read_noise", float, "the same", "electron"),
     Column("psf_fwhm", float, "of a star's combined image as it is in the cube", "arcsec"),
     Column("seeing_moffat", float, "of it without spaxels and drops, Moffat", "arcsec"),
     Column("seeing_gauss", float, "the same, Gaussian", "arcsec"),
@@ -96,10 +98,16 @@ def star_rows(pointing):
     return rows
 
 
-def sky_rows(pointing):
-    """Return rows of `SKY_COLUMNS`: residuals over those of photons."""
+def sky_rows(fits_of_sky):
+    """Return rows of `SKY_COLUMNS`: residuals over those of photons.
+
+    Parameters
+    ----------
+    fits_of_sky : list of dict
+        exposure, ifu, hits, and what `klever.reduce.skysub.SkySubtraction` has in `groups`.
+    """
     rows = []
-    for row in pointing.sky:
+    for row in fits_of_sky:
         scaled = {name: row[name] / row["expected"] for name in ("before", "after")}
         scaled |= {f"mean_{name}": row[f"mean_{name}"] / row["mean_expected"] for name in ("before", "after")}
         rows.append(row | scaled)
@@ -132,11 +140,12 @@ def write_cubes(path, targets, meta):
     path : path
     targets : list of klever.reduce.pointing.Target
     meta : dict
-        band, psf_fwhm (arcsec, None if no star was measured), calibrated (bool), simulated (bool), pointing.
+        band, instrument, psf_fwhm (arcsec, None if no star was measured), calibrated (bool), simulated (bool),
+        pointing.
     """
     primary = fits.PrimaryHDU()
     header = primary.header
-    header["INSTRUME"] = "KMOS"
+    header["INSTRUME"] = meta["instrument"]
     header["OBJECT"] = meta["pointing"]
     header["HIERARCH ESO PRO CATG"] = "SCI_COMBINED"
     header["HIERARCH ESO INS FILT1 ID"] = meta["band"]

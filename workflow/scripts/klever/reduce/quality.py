@@ -60,7 +60,7 @@ def _draw_sky(axes, sky):
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("")
     axes.set_yticks([1, 2, 5, 10])
-    axes.set_ylim(0.7, max([20.0] + [1.2 * row["before"] for row in sky if np.isfinite(row["before"])]))
+    axes.set_ylim(0.7, max([20.0] + [3 * row["before"] for row in sky if np.isfinite(row["before"])]))
     axes.set_xlabel("group of sky lines")
     axes.set_ylabel("rms on sky lines / photon noise")
     axes.set_title("Sky residuals, all IFUs and exposures (median, 68 %)")
@@ -69,6 +69,9 @@ def _draw_sky(axes, sky):
 
 def _draw_offsets(axes, stars):
     measured = [row for row in stars if row.get("ifu") is not None]
+    if not measured:
+        _without_stars(axes, "Stars by exposure")
+        return
     for style, ifu in zip(_STAR_STYLES, sorted({row["ifu"] for row in measured}), strict=False):
         own = [row for row in measured if row["ifu"] == ifu]
         axes.plot([row["west"] for row in own], [row["north"] for row in own], linestyle="none", markersize=4,
@@ -89,6 +92,9 @@ def _draw_offsets(axes, stars):
 
 def _draw_seeing(axes, stars, cubes):
     measured = [row for row in stars if row.get("ifu") is not None]
+    if not measured:
+        _without_stars(axes, "Seeing")
+        return
     for style, ifu in zip(_STAR_STYLES, sorted({row["ifu"] for row in measured}), strict=False):
         own = [row for row in measured if row["ifu"] == ifu]
         time = [row["time"] for row in own]
@@ -106,6 +112,14 @@ def _draw_seeing(axes, stars, cubes):
     axes.set_ylabel("FWHM of the stars (arcsec)")
     axes.set_title("Seeing")
     axes.legend(loc="upper left", ncols=2)
+
+
+def _without_stars(axes, title):
+    """Say why a panel of the stars is empty."""
+    axes.set_axis_off()
+    axes.set_title(title)
+    axes.text(0.5, 0.5, "No star was measured:\nexposures are placed by their headers", ha="center", va="center",
+              transform=axes.transAxes)  # fmt: skip
 
 
 def _draw_noise(axes, cubes):

@@ -4,7 +4,9 @@ There is one field and no star beside it, and the files have no errors: these fo
 noise, cosmic rays are found slice by slice, and the exposures are placed by their WCS.
 """
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -16,10 +18,13 @@ from klever.grids import Grid, sky_to_offsets
 from klever.reduce.combine import combine_exposures, output_header
 from klever.reduce.cosmicrays import flag_pair
 from klever.reduce.resample import drizzle_operator
-from klever.reduce.skysub import subtract_sky
+from klever.reduce.skysub import source_free, subtract_sky
 from klever.reduce.slices import clean_slices
 
-__all__ = ["SinfoniExposure", "photon_error", "read_sinfoni", "reduce_sinfoni"]
+__all__ = ["SinfoniCube", "SinfoniExposure", "measure_noise", "nearest", "noise_of", "photon_error", "read_sinfoni",
+           "reduce_sinfoni"]  # fmt: skip
+
+_FEWEST_SPAXELS = 20  # of a channel, and channels, that tell a scatter
 
 
 @dataclass
@@ -37,7 +42,12 @@ class SinfoniExposure:
     time : float
         MJD.
     exposure_time : float
-        Seconds.
+        Seconds, of one integration: counts are their mean.
+    integrations : int
+        How many (``ESO DET NDIT``).
+    path : str
+    is_sky : bool
+        It is of blank sky.
     """
 
     flux: np.ndarray
@@ -45,10 +55,46 @@ class SinfoniExposure:
     header: fits.Header
     time: float
     exposure_time: float
+    integrations: int = 1
+    path: str = ""
+    is_sky: bool = False
+
+
+@dataclass
+class SinfoniCube:
+    """The combined cube of a target and how it was made.
+
+    Parameters
+    ----------
+    cube : klever.reduce.combine.Combined
+    header : astropy.io.fits.Header
+        Its celestial WCS.
+    wavelength : ndarray, shape (n_wave,)
+        Vacuum, um.
+    sky_fits : list of klever.reduce.skysub.SkySubtraction
+        Of each exposure, without its cubes.
+    hits : list of int
+        Voxels lost to cosmic rays in each exposure.
+    operators : list of scipy.sparse.csr_matrix
+        See `klever.reduce.resample.drizzle_operator`.
+    gain, read_noise : float
+        Electrons per count; electrons.
+    """
+
+    cube: object
+    header: fits.Header
+    wavelength: np.ndarray
+    sky_fits: list
+    hits: list
+    operators: list
+    gain: float
+    read_noise: float
 
 
 def read_sinfoni(path):
-    """Read a reconstructed cube (OBS_OBJ or OBS_SKY).
+    """Read a reconstructed cube, sky included (OBS_OBJ, OBS_STD, or OBS_SKY).
+
+    It is of blank sky where the word SKY stands in ``ESO PRO CATG``, ``ESO DPR TYPE``, ``OBJECT`` or the file's name.
 
     Raises
     ------
@@ -66,8 +112,13 @@ def read_sinfoni(path):
     except OSError as error:
         raise InputError(f"{path} cannot be read as FITS ({error}); replace the exposure.") from error
     flux[flux == 0] = np.nan
+    words = [str(header.get(key, "")) for key in ("ESO PRO CATG", "ESO DPR TYPE", "OBJECT")] + [Path(path).name]
+    is_sky = any(re.search(r"(?<![A-Z])SKY(?![A-Z])", word.upper()) for word in words)
     time, seconds = float(header.get("MJD-OBS", np.nan)), float(header.get("EXPTIME", header.get("ESO DET DIT", 1.0)))
-    return SinfoniExposure(flux, wavelength, celestial, time, seconds)
+    if not np.isfinite(time):
+        raise InputError(f"{path} has no MJD-OBS, so its nearest sky is not known; add the keyword.")
+    number = int(header.get("ESO DET NDIT", 1))
+    return SinfoniExposure(flux, wavelength, celestial, time, seconds, number, str(path), is_sky)
 
 
 def photon_error(flux, gain, read_noise):
@@ -85,7 +136,58 @@ def photon_error(flux, gain, read_noise):
     return np.sqrt(np.maximum(flux * gain, 0) + read_noise**2) / gain
 
 
-def reduce_sinfoni(objects, skies, factor, gain=2.42, read_noise=7.0, pixel_scale=0.125, pixfrac=0.6, protected=None):
+def measure_noise(flux, sky):
+    """Measure gain and read noise from an exposure and its sky: scatter over the spaxels against brightness of the sky.
+
+    The headers of SINFONI hold neither.  Between the spaxels of a channel the difference of the two exposures scatters
+    by photons, twice, and read noise, twice; sky lines make channels of all brightnesses.  What reconstruction did to
+    the noise of a voxel is part of the result, so these are effective values of the cube.
+
+    Parameters
+    ----------
+    flux, sky : ndarray, shape (n_wave, ny, nx)
+        Counts, sky included; NaN is missing.
+
+    Returns
+    -------
+    gain, read_noise : float
+        Electrons per count; electrons.
+
+    Raises
+    ------
+    InputError
+        The scatter does not rise with the brightness.
+    """
+    free = source_free(flux - sky)
+    difference, level = (flux - sky)[:, free], 0.5 * (flux + sky)[:, free]
+    count = np.sum(np.isfinite(difference), axis=1)
+    good = count >= _FEWEST_SPAXELS
+    if good.sum() >= _FEWEST_SPAXELS:
+        difference, level, count = difference[good], np.nanmedian(level[good], axis=1), count[good]
+        centred = np.abs(difference - np.nanmedian(difference, axis=1, keepdims=True))
+        variance = (1.4826 * np.nanmedian(centred, axis=1)) ** 2 / 2
+        slope, floor = _line(level, variance) if np.median(variance) > 0 else (0.0, 0.0)
+        if slope > 0:
+            gain = 1 / slope
+            return float(gain), float(np.sqrt(max(floor, 0.0)) * gain)
+    raise InputError(
+        "gain and read noise of SINFONI cannot be measured: between the exposure and its sky the scatter of a channel "
+        "does not rise with its brightness; give them as reduce.sinfoni_noise: {gain: ..., read_noise: ...}."
+    )
+
+
+def _line(level, variance):
+    """Slope and floor of variance against level; the error of a variance is proportional to it."""
+    design = np.stack([level, np.ones_like(level)], axis=1)
+    model = np.full(level.size, np.median(variance))
+    for _ in range(10):
+        weight = 1 / model
+        solution = np.linalg.lstsq(design * weight[:, None], variance * weight, rcond=None)[0]
+        model = np.maximum(design @ solution, 0.2 * np.median(variance))
+    return solution
+
+
+def reduce_sinfoni(objects, skies, factor, options, protected=None):
     """Clean, sky-subtract, calibrate and combine the exposures of one target.
 
     Parameters
@@ -94,52 +196,86 @@ def reduce_sinfoni(objects, skies, factor, gain=2.42, read_noise=7.0, pixel_scal
         The sky nearest in time is taken for each exposure.
     factor : ndarray, shape (n_wave,), or None
         Flux density per count and second (`klever.reduce.telluric`).
-    gain, read_noise : float
-        Electrons per count; electrons.
-    pixel_scale : float
-        Of the combined cube, arcsec.
-    pixfrac : float
-        See `klever.reduce.resample`.
+    options : dict
+        sinfoni_noise (measured, or gain in electrons per count and read_noise in electrons), sinfoni_pixel_scale
+        (arcsec), pixfrac, cosmic_ray_sigma, stretch_degree, rotational, clip_sigma.
     protected : ndarray of bool, shape (n_wave,), optional
         Channels on the target's own lines.
 
     Returns
     -------
-    cube : klever.reduce.combine.Combined
-    header : astropy.io.fits.Header
-    fits_of_sky : list of klever.reduce.skysub.SkySubtraction
+    SinfoniCube
 
     Raises
     ------
     InputError
-        There is no sky exposure.
+        There is no sky exposure, or one of another shape.
     """
-    if not skies:
-        raise InputError("no sky exposure of SINFONI was given; add one (OBS_SKY) near in time to the objects.")
-    cleaned = {}
-    for exposure in (*objects, *skies):
-        error = photon_error(exposure.flux, gain, read_noise)
-        flux, hit = clean_slices(exposure.flux, gain, read_noise)
-        cleaned[id(exposure)] = np.where(hit, np.nan, flux), np.where(hit, np.nan, error)
-    fluxes, errors, results = [], [], []
+    first = objects[0]
+    gain, read_noise = noise_of(objects, skies, options)
+    cleaned = {id(sky): _cleaned(sky, gain, read_noise) for sky in skies}
+    fluxes, errors, results, lost = [], [], [], []
     for exposure in objects:
-        sky = min(skies, key=lambda other, time=exposure.time: abs(other.time - time))
-        pair = *cleaned[id(exposure)], *cleaned[id(sky)]
-        flag_pair(*pair)  # what the slices did not show: hits on sky lines
-        fit = subtract_sky(exposure.wavelength, *pair, protected=protected, rotational=True)
-        scale = 1.0 if factor is None else factor[:, None, None]
-        fluxes.append(fit.flux * scale / exposure.exposure_time)
-        errors.append(fit.error * scale / exposure.exposure_time)
+        sky = nearest(skies, exposure)
+        flux, error, hits = _cleaned(exposure, gain, read_noise)
+        # the sky's own arrays are used again by other exposures
+        pair = flux, error, *(array.copy() for array in cleaned[id(sky)][:2])
+        more, _ = flag_pair(*pair, options["cosmic_ray_sigma"])  # what the slices did not show: hits on sky lines
+        fit = subtract_sky(exposure.wavelength, *pair, protected=protected, degree=options["stretch_degree"],
+                           rotational=options["rotational"])  # fmt: skip
+        scale = (1.0 if factor is None else factor[:, None, None]) / exposure.exposure_time
+        fluxes.append((fit.flux * scale).astype(np.float32))
+        errors.append((fit.error * scale).astype(np.float32))
         results.append(fit)
-    first, shape = objects[0].header, objects[0].flux.shape[1:]
-    centres = np.array([Grid(e.header, shape).offsets((shape[1] - 1) / 2, (shape[0] - 1) / 2) for e in objects])
-    sky = np.array([sky_to_offsets(e.header["CRVAL1"], e.header["CRVAL2"], first["CRVAL1"], first["CRVAL2"])
-                    for e in objects]) + centres  # fmt: skip
-    grid = Grid(first, shape)
-    size = max(shape) * grid.pixel_scale + 2 * np.max(np.abs(sky - sky[0]))
-    out_shape, header = output_header(first["CRVAL1"], first["CRVAL2"], size, pixel_scale)
+        lost.append(hits + more)
+        fit.flux = fit.error = None  # hundreds of MB, not used again
+    shape, grid = first.flux.shape[1:], Grid(first.header, first.flux.shape[1:])
+    centres = np.array([_centre(exposure.header, shape, first.header) for exposure in objects])
+    size = max(shape) * grid.pixel_scale + 2 * np.max(np.abs(centres - centres[0]))
+    ra, dec = grid.wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
+    out_shape, header = output_header(float(ra), float(dec), size, options["sinfoni_pixel_scale"])
     target = Grid(header, out_shape)
-    operators = [drizzle_operator(e.header, shape, target, pixfrac=pixfrac) for e in objects]
-    times = [exposure.exposure_time for exposure in objects]
-    cube = combine_exposures(operators, fluxes, errors, target.pixel_area / grid.pixel_area, out_shape, times)
-    return cube, header, results
+    operators = [drizzle_operator(e.header, shape, target, pixfrac=options["pixfrac"]) for e in objects]
+    times = [exposure.exposure_time * exposure.integrations for exposure in objects]
+    area_ratio = target.pixel_area / grid.pixel_area
+    cube = combine_exposures(operators, fluxes, errors, area_ratio, out_shape, times, options["clip_sigma"])
+    return SinfoniCube(cube, header, first.wavelength, results, lost, operators, gain, read_noise)
+
+
+def noise_of(objects, skies, options):
+    """Return gain and read noise that the options give, or that the first exposure and its sky show."""
+    if not skies:
+        raise InputError(
+            f"there is no sky exposure of SINFONI beside {objects[0].path} (ESO DPR TYPE with SKY, or ESO PRO CATG "
+            "*SKY*); add those taken near in time."
+        )
+    for exposure in (*objects, *skies):
+        if exposure.flux.shape != objects[0].flux.shape:
+            raise InputError(
+                f"{exposure.path} has {exposure.flux.shape[::-1]} voxels, {objects[0].path} "
+                f"{objects[0].flux.shape[::-1]}; reconstruct all exposures on one grid."
+            )
+    given = options["sinfoni_noise"]
+    if given == "measured":
+        return measure_noise(objects[0].flux, nearest(skies, objects[0]).flux)
+    return float(given["gain"]), float(given["read_noise"])
+
+
+def nearest(skies, exposure):
+    """Return the sky taken nearest in time."""
+    return min(skies, key=lambda other: (abs(other.time - exposure.time), other.time))
+
+
+def _cleaned(exposure, gain, read_noise):
+    """Flux and error without cosmic rays, and how many voxels they hit."""
+    error = photon_error(exposure.flux, gain, read_noise).astype(np.float32)
+    flux, hit = clean_slices(exposure.flux, gain, read_noise)
+    flux[hit], error[hit] = np.nan, np.nan
+    return flux.astype(np.float32), error, int(hit.sum())
+
+
+def _centre(header, shape, reference):
+    """Where the middle of the field is, arcsec west and north of the reference of another header."""
+    ra, dec = Grid(header, shape).wcs.all_pix2world([(shape[1] - 1) / 2], [(shape[0] - 1) / 2], 0)
+    west, north = sky_to_offsets(ra, dec, reference["CRVAL1"], reference["CRVAL2"])
+    return float(west[0]), float(north[0])

@@ -8,9 +8,10 @@ al. 2020, Sect. 2.2: "a relatively high degree polynomial").
 import numpy as np
 from scipy import sparse
 
-__all__ = ["fit_stretch", "shift_operator"]
+__all__ = ["cut_channels", "fit_stretch", "shift_operator"]
 
 _TAPS = 6  # half width of the Lanczos kernel, channels
+_CUT = 0.02  # of a kernel's weight beyond the ends above which a channel cannot be shifted
 _STEP = 0.25  # channels: the derivative of the sky is a difference over twice this
 _ITERATIONS = 6
 _LARGEST = 2.0  # channels: a larger shift is no flexure
@@ -53,6 +54,28 @@ def shift_operator(shift):
         matrix = matrix + sparse.csr_matrix((np.ones(index.size), (index, index)), shape=matrix.shape)
     matrix.eliminate_zeros()
     return matrix
+
+
+def cut_channels(shift):
+    """Return the channels at the ends of the band whose shifted value would need channels beyond them.
+
+    A line that the end cuts off is known in part only; what `shift_operator` makes of it is off by up to a fifth.
+
+    Parameters
+    ----------
+    shift : ndarray, shape (n_wave,)
+        Channels.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_wave,)
+        None for a shift of whole channels inside the band; some five at each end for a shift of 0.2 channels.
+    """
+    position = np.arange(shift.size) + shift
+    taps = np.floor(position).astype(int)[:, None] + np.arange(-_TAPS + 1, _TAPS + 1)
+    distance = position[:, None] - taps
+    weight = np.abs(np.sinc(distance) * np.sinc(distance / _TAPS))
+    return np.sum(np.where((taps < 0) | (taps >= shift.size), weight, 0.0), axis=1) > _CUT
 
 
 def fit_stretch(target, sky, noise, group, usable, degree=5):

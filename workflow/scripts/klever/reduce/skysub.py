@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from klever.reduce.skygroups import BOUNDARIES, GROUPS, group_of, line_channels, rotational_class
-from klever.reduce.skystretch import fit_stretch, shift_operator
+from klever.reduce.skyrotation import level_factor, temperature_factor
+from klever.reduce.skystretch import cut_channels, fit_stretch, shift_operator
 
 __all__ = ["SkySubtraction", "clipped_mean", "source_free", "subtract_sky"]
 
 _FEWEST = 3  # line channels and continuum channels that a group needs
 _STRENGTHS = (0.3, 3.0)  # the sky does not vary by more between two exposures
-_LARGEST_ROTATIONAL = 0.25  # lines of one band do not change by more against each other
 _OVERLAP = 0.01  # um: how far lines of one band are looked for in the next
 _THERMAL = 14388.0 / 285.0  # um: hc/k over the temperature of telescope and dome, K
 _FREE = 0.6  # of the spaxels: the fainter ones are free of the source
+_ENDS = 6  # channels at each end that enter no fit: lines that the end cuts off
 _BAD_SHARE = 0.1  # of a stretched voxel's weight on bad voxels above which it is bad
 
 
@@ -29,7 +30,8 @@ class SkySubtraction:
     Parameters
     ----------
     flux, error : ndarray, shape (n_wave, ny, nx)
-        In the unit of the exposure; NaN where exposure or sky has no data.
+        In the unit of the exposure; NaN where exposure or sky has no data, and in the outermost channels where the
+        stretched sky would need channels beyond the band.
     strength : ndarray, shape (n_wave,)
         Factor on the sky's lines.
     shift : ndarray, shape (n_wave,)
@@ -110,7 +112,8 @@ def subtract_sky(wavelength, flux, error, sky, sky_error, free=None, protected=N
     degree : int
         Of the stretch.
     rotational : bool
-        Scale lines from low, intermediate and high rotational levels once more.
+        Scale each band by a parabola in wavelength, too, and lines from low, intermediate and high rotational levels
+        (`klever.reduce.skyrotation`).
     stretch, thermal : bool
         Fit the shift of the lines; the change of the continuum and of the thermal background.
 
@@ -137,6 +140,7 @@ def subtract_sky(wavelength, flux, error, sky, sky_error, free=None, protected=N
     lines, continuum = line_channels(sky_mean, noise)
     _, object_continuum = line_channels(object_mean, noise)
     usable = lines & valid & ~protected
+    usable[:_ENDS] = usable[-_ENDS:] = False
     group = group_of(wavelength)
     if stretch:
         result.shift = fit_stretch(object_mean - object_continuum, sky_mean - continuum, noise, group, usable, degree)
@@ -148,18 +152,29 @@ def subtract_sky(wavelength, flux, error, sky, sky_error, free=None, protected=N
     fits = _group_strengths(spectrum, stretched, noise, group, usable)
     result.strength = _joined(fits, group, lines)
     if rotational:
-        result.strength = result.strength * _rotational(
+        result.strength = result.strength * temperature_factor(
+            spectrum, result.strength * stretched, noise, group, usable
+        )  # fmt: skip
+        result.strength = result.strength * level_factor(
             spectrum, result.strength * stretched, noise, group, rotational_class(wavelength), usable
         )  # fmt: skip
     change = _continuum_change(wavelength, object_mean - sky_mean, noise, valid & ~lines & ~protected, thermal)
     shifted, variance = _apply(operator, sky, sky_error, sky_mean)
+    shifted[cut_channels(result.shift)] = np.nan
     scale = result.strength[:, None, None]
     result.flux = flux - shifted - (scale - 1) * (shifted - continuum[:, None, None]) - change[:, None, None]
     result.error = np.sqrt(error**2 + scale**2 * variance)
     result.groups = [
         fit
         | _residuals(
-            group == fit["index"], lines & valid, free, flux - sky, error, sky_error, result, sky_mean - continuum
+            group == fit["index"],
+            lines & valid & np.isfinite(shifted).any(axis=(1, 2)),
+            free,
+            flux - sky,
+            error,
+            sky_error,
+            result,
+            sky_mean - continuum,
         )
         for fit in fits
     ]
@@ -224,32 +239,6 @@ def _joined(fits, group, lines):
     strength[[fit["index"] for fit in fits]] = [fit["strength"] for fit in fits]
     index = np.flatnonzero(lines)
     return np.interp(np.arange(group.size), index, strength[group[index]]) if index.size else np.ones(group.size)
-
-
-def _rotational(spectrum, sky, noise, group, level, usable):
-    """Second factor of the lines from each set of rotational levels, per vibrational group if it has enough lines."""
-    factor = np.ones(spectrum.size)
-    for index in range(3):
-        whole = _robust_factor(spectrum, sky, noise, usable & (level == index))
-        for band in np.unique(group):
-            chosen = usable & (level == index) & (group == band)
-            value = _robust_factor(spectrum, sky, noise, chosen) if chosen.sum() >= 2 * _FEWEST else whole
-            if abs(value - 1) < _LARGEST_ROTATIONAL:
-                factor[(level == index) & (group == band)] = value
-    return factor
-
-
-def _robust_factor(spectrum, sky, noise, chosen):
-    """Weighted least squares of spectrum = factor * sky, with one 3-sigma clip and refit; 1 without channels."""
-    value = 1.0
-    for _ in range(2):
-        if chosen.sum() < _FEWEST:
-            return value
-        weight = 1 / noise[chosen] ** 2
-        value = float(np.sum(weight * spectrum[chosen] * sky[chosen]) / np.sum(weight * sky[chosen] ** 2))
-        residual = np.abs(spectrum - value * sky) / noise
-        chosen = chosen & (residual < 3 * max(1.4826 * np.median(residual[chosen]), 1.0))
-    return value
 
 
 def _continuum_change(wavelength, difference, noise, chosen, thermal):

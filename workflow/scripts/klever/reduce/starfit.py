@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Star", "fit_star", "star_image"]
+__all__ = ["Star", "fit_star", "star_image", "star_spectrum"]
 
 _OVERSAMPLE = 4
 _FWHM_PER_SIGMA = 2.3548200450309493
@@ -154,6 +154,25 @@ def fit_star(image, scale, error=None, profile="moffat", boxes=None):
         flux=float(flux * unit), background=float(background * unit + level), x_error=float(errors[0]),
         fwhm_error=float(errors[2]), residual=residual, ok=bool(inside and flux > 0 and errors[0] < 0.5),
     )  # fmt: skip
+
+
+def star_spectrum(flux, image, star):
+    """Return the spectrum of a whole star: spaxels weighted by its image, which the fit extends beyond the field.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_wave, ny, nx)
+    image : ndarray, shape (ny, nx)
+        Of the star.
+    star : Star
+        Fitted to the image.
+    """
+    weight = np.where(np.isfinite(image), np.maximum(image - star.background, 0), 0)
+    good = np.isfinite(flux)
+    weight = np.where(good, weight, 0)
+    power = np.sum(weight**2, axis=(1, 2))
+    product = np.sum(weight * np.where(good, flux - star.background, 0), axis=(1, 2))
+    return product / np.where(power > 0, power, np.nan) * star.flux
 
 
 def _brightest(image):

@@ -18,7 +18,9 @@ from klever.source.delensing import delens
 from klever.source.source_images import source_jacobian
 from klever.source.source_psf import jacobian_ellipse, traced_ellipse
 
-__all__ = ["Scene", "half_width", "magnification_spread", "moved", "perturbed_deflection"]
+__all__ = ["MINIMUM_SLOPES", "Scene", "half_width", "magnification_spread", "moved", "perturbed_deflection"]
+
+MINIMUM_SLOPES = 3  # fewer have no 16-84 % interval
 
 
 def perturbed_deflection(alpha, offsets, at, fields, other):
@@ -228,7 +230,7 @@ def half_width(values):
     """Return half the 16-84 % interval of the finite values; NaN of fewer than three."""
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
-    if values.size < 3:
+    if values.size < MINIMUM_SLOPES:
         return np.nan
     low, high = np.percentile(values, [16, 84])
     return float((high - low) / 2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from klever.errors import InputError
-from klever.spectral_lines import SPEED_OF_LIGHT
+from klever.spectral_lines import SPEED_OF_LIGHT, resolving_power
 
 __all__ = ["Band", "SkyBand", "bands_of", "line_visibility", "read_sky_lines", "species_in_band"]
 
@@ -138,7 +138,7 @@ def bands_of(instruments, instrument, names=None):
     unknown = [name for name in names or [] if name not in known]
     if unknown:
         raise InputError(f"{instrument} has no band {', '.join(unknown)}; its bands are {', '.join(known)}.")
-    return [Band(name, *map(float, known[name]["range"]), float(known[name]["resolution"])) for name in names or known]
+    return [Band(name, *map(float, known[name]["range"]), resolving_power(known[name])) for name in names or known]
 
 
 def line_visibility(wavelength, z, sky, windows, dispersion, bright):

@@ -258,7 +258,7 @@ def _collect_residuals(problem, scratch, unit, velocity, dispersion, out, out_li
         peak = max(peak, abs(flux) * top)
         out_lines[1, i] = seen / total
         centre = problem.rest[i] * (1 + velocity / SPEED_OF_LIGHT)
-        sigma = np.sqrt((centre * dispersion / SPEED_OF_LIGHT) ** 2 + problem.sigma_instrument**2)
+        sigma = np.sqrt((centre * dispersion / SPEED_OF_LIGHT) ** 2 + problem.sigma_instrument[i] ** 2)
         reach = max(CORE_SIGMAS * sigma, centre * CORE_VELOCITY / SPEED_OF_LIGHT)
         low = max(locate(problem.edges, centre - reach) - pad, 0)
         high = min(locate(problem.edges, centre + reach) + 1 - pad, n)

@@ -18,7 +18,7 @@ def posterior(problem, nodes, flux, error, excluded, prior, prior_width, best, s
     """Marginalise each spectrum over velocity and dispersion.
 
     Nodes cover the whole range coarsely; a box of eight standard deviations around the best fit is covered by a grid of
-    its own, and nodes count by the part of their cell outside the box.
+    its own, and nodes count by the part of their cell outside the box, as `klever.linefit.posterior.marginalise` says.
 
     Parameters
     ----------
@@ -66,12 +66,7 @@ def _marginalise(problem, nodes, scratch, box, prior, prior_width, unit, cells, 
     highest = -np.inf
     for step in range(n_global + n_box):
         k = step + n_global if step < n_box else step - n_box  # the box first: what is far below it can be left out
-        volume = width_v[k] * width_s[k]
-        if k < n_global:
-            half_v, half_s = 0.5 * width_v[k], 0.5 * width_s[k]
-            volume *= 1 - _overlap(velocity[k] - half_v, velocity[k] + half_v, box[0], box[1]) * _overlap(
-                log_s[k] - half_s, log_s[k] + half_s, box[2], box[3]
-            )
+        volume = width_v[k] * width_s[k] * (1.0 if k >= n_global else _outside(cells, k, box))
         log_weight[k] = -np.inf
         if volume > 0:
             offset = np.log(volume)
@@ -183,6 +178,17 @@ def _box(problem, velocity, dispersion, spread_v, spread_s):
         bottom, top = max(low[1], dispersion - 4 * spread_s), min(high[1], dispersion + 4 * spread_s)
         box = (box[0], box[1], np.log(bottom), np.log(top))
     return box
+
+
+@inner
+def _outside(cells, k, box):
+    """Fraction of a shared node's cell that it stands for; see `klever.linefit.posterior.marginalise`."""
+    velocity, width_v, log_s, width_s = cells[0, k], cells[1, k], cells[2, k], cells[3, k]
+    overlap = _overlap(velocity - 0.5 * width_v, velocity + 0.5 * width_v, box[0], box[1])
+    overlap *= _overlap(log_s - 0.5 * width_s, log_s + 0.5 * width_s, box[2], box[3])
+    inside = (box[0] < velocity) & (velocity < box[1]) & (box[2] < log_s) & (log_s < box[3])
+    coarse = (2 * width_v > box[1] - box[0]) | (2 * width_s > box[3] - box[2])
+    return 0.0 if (overlap > 0) & (inside | coarse) else 1.0 - overlap
 
 
 @inner

@@ -141,7 +141,7 @@ def line_profiles(problem, scratch, velocity, dispersion, derivatives):
     for i in range(problem.rest.size):
         centre = problem.rest[i] * (1 + velocity / SPEED_OF_LIGHT)
         thermal = centre * dispersion / SPEED_OF_LIGHT
-        sigma = np.sqrt(thermal * thermal + problem.sigma_instrument**2)
+        sigma = np.sqrt(thermal * thermal + problem.sigma_instrument[i] ** 2)
         first = max(locate(edges, centre - PROFILE_SIGMAS * sigma) - MARGIN, 0)
         last = min(locate(edges, centre + PROFILE_SIGMAS * sigma) + 1 + MARGIN, density.size)
         scratch.first[i], scratch.last[i] = first, last
