@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from environments import guarded
 from hypothesis import settings
 from survey_runs import snakemake, write_survey
 
@@ -14,10 +15,13 @@ if os.environ.get("CI"):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A finished run of three simulated galaxies, two of them unlensed; do not change it, use `survey`."""
+    """A finished run of three simulated galaxies, two of them unlensed; do not change it, use `survey`.
+
+    Its jobs import only what their rules' environments bring.
+    """
     galaxies = {"sp1": "none", "sp15": "none", "sp3": "ms2137"}
     directory = write_survey(tmp_path_factory.mktemp("finished"), galaxies)
-    done = snakemake(directory, "--cores", "2")
+    done = snakemake(directory, "--cores", "2", environment=guarded(tmp_path_factory.mktemp("environments")))
     assert done.returncode == 0, done.stdout
     return directory
 

@@ -1,6 +1,6 @@
 """Products that a run replaces stay beside the new ones until those are made."""
 
-from klever.previous import keep, settle
+from klever.previous import dependents, keep, settle
 
 
 def write(path, text):
@@ -51,3 +51,16 @@ def test_only_results_are_kept(tmp_path):
     keep([outside, tmp_path / "results/not_there.fits"], tmp_path / "results")
     assert settle([outside], tmp_path / "results") == {}
     assert outside.exists()
+
+
+def test_what_was_made_of_a_product_is_followed_to_the_end():
+    jobs = [
+        {"inputs": ["raw", "list"], "outputs": ["cube"]},
+        {"inputs": ["cube"], "outputs": ["lines", "maps"]},
+        {"inputs": ["maps", "image"], "outputs": ["figure"]},
+        {"inputs": ["image"], "outputs": ["photometry"]},
+    ]
+    assert sorted(dependents(["raw"], jobs)) == ["cube", "figure", "lines", "maps"]
+    assert dependents(["figure"], jobs) == dependents([], jobs) == []
+    loop = [{"inputs": ["a"], "outputs": ["b"]}, {"inputs": ["b"], "outputs": ["a"]}]
+    assert dependents(["a"], loop) == ["b"]

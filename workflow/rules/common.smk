@@ -14,7 +14,7 @@ from klever.codedigest import code_digest
 from klever.config.loading import load_survey
 from klever.config.settings import gradient_figure_galaxies, planes_galaxies, spectra_galaxies
 from klever.errors import ConfigError
-from klever.previous import keep, settle
+from klever.previous import dependents, keep, settle
 
 try:
     SURVEY = load_survey(config, Path.cwd(), RESOURCES, ROOT / "workflow/schemas")
@@ -195,8 +195,13 @@ def report_run(failed):
     from klever.publish.runtimes import write_runtimes
     from klever.publish.status import collect_status, format_failures, write_status
 
-    undone = workflow.dag.needrun_jobs() if failed else []
-    previous = settle(output for job in undone for output in job.output)
+    undone = []
+    if failed:
+        from klever.publish.crate import read_jobs
+
+        undone = [str(output) for job in workflow.dag.needrun_jobs() for output in job.output]
+        undone += dependents(undone, read_jobs(".snakemake/metadata", "results"))
+    previous = settle(undone)
     observations = [(galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)]
     lenses = {galaxy: SURVEY.lens(galaxy)["name"] for galaxy in GALAXIES}
     jobs = failed_jobs() if failed else []

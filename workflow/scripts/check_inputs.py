@@ -35,7 +35,8 @@ def survey_inputs(survey):
             lenses.add(model["name"])
             behind = {name: survey.galaxy(name)["z"] for name in survey.galaxies
                       if survey.galaxy(name)["lens"] == model["name"]}  # fmt: skip
-            requests.append({"lens": model["name"], "galaxies": behind, **model})
+            places = {galaxy: [survey.galaxy(galaxy)[key] for key in ("ra", "dec")] for galaxy in behind}
+            requests.append({"lens": model["name"], "galaxies": behind, "places": places, **model})
         if not survey.simulated(galaxy):
             requests += [
                 position | {"image": path, "band": name} for name, path in survey.lens(galaxy)["images"].items()

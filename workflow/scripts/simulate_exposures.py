@@ -19,12 +19,11 @@ from klever_simulation.noise import read_oh_lines
 from klever_simulation.standards import standard_spectrum
 
 STAR_FLUX = 2e-13  # erg s-1 cm-2 um-1 at 1.6 um: about 17th magnitude in H
-# s; with KMOS 4.3 h on the targets, as MS2137 was observed (Curti et al. 2020, Sect. 2.2), in fewer, longer exposures
-EXPOSURE_TIME, STANDARD_TIME = {"KMOS": 1950.0, "SINFONI": 600.0}, 10.0
+EXPOSURE_TIME, STANDARD_TIME = {"KMOS": 300.0, "SINFONI": 600.0}, 10.0  # s
 FIELD = {"KMOS": {}, "SINFONI": {"n_spaxel": 32, "spaxel": 0.25}}
 # SINFONI guides on a star beside its field and has no arms: it points better, and does not turn
-BLOCK = {"KMOS": {"interval": 1980.0}, "SINFONI": {"drift": 0.02, "rotation": 0.0, "interval": 630.0}}
-COSMIC_RAYS = {"KMOS": 30, "SINFONI": 40}  # mean number of voxels per IFU and exposure
+BLOCK = {"KMOS": {}, "SINFONI": {"drift": 0.02, "rotation": 0.0, "interval": 630.0}}
+COSMIC_RAYS = {"KMOS": 6, "SINFONI": 40}  # mean number of voxels per IFU and exposure
 
 
 def simulate_exposures(*, scenes, line_list, instruments, sky_lines, exposures, standard, truth, settings):

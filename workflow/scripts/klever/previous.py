@@ -11,7 +11,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["FOLDER", "keep", "settle"]
+__all__ = ["FOLDER", "dependents", "keep", "settle"]
 
 FOLDER = "previous"
 
@@ -31,6 +31,37 @@ def keep(products, results="results"):
         if path.exists():
             with suppress(OSError):  # no room and no right to write: the jobs that meet it will say so
                 _keep(path, kept)
+
+
+def dependents(products, jobs):
+    """Return what was made of products, directly or by way of others.
+
+    A run that was asked for an early product only does not know the later ones; when it fails, Snakemake would take
+    them for current once the early one is gone.
+
+    Parameters
+    ----------
+    products : iterable of path-like
+    jobs : list of dict
+        ``inputs`` and ``outputs`` of what was made, from `klever.publish.crate.read_jobs`.
+
+    Returns
+    -------
+    list of str
+        Without `products`.
+    """
+    makers = {}
+    for job in jobs:
+        for path in job["inputs"]:
+            makers.setdefault(path, []).append(job)
+    first = list(map(str, products))
+    given, found, todo = set(first), {}, first
+    while todo:
+        for job in makers.get(todo.pop(), ()):
+            new = [output for output in job["outputs"] if output not in found and output not in given]
+            found.update(dict.fromkeys(new))
+            todo.extend(new)
+    return list(found)
 
 
 def settle(unfinished, results="results"):

@@ -86,12 +86,12 @@ class Matcher:
         good = enough & (covariance > 0) & (power > 0)
         return np.divide(covariance**2, power, out=np.zeros_like(power), where=good)
 
-    def result(self, shift, step):
-        """Match at the best shift; `step` (arcsec) is that of the derivatives.
+    def result(self, shift, step, trial, gain):
+        """Match at the best shift; `step` (arcsec) is that of the derivatives, `gain` the correlation at `trial`.
 
         The errors are those of the linearised fit. The noise of a template looks like structure that fixes the position
         and so makes them too small, along an arc by far; the curvature that chi-square really has contains its
-        residuals, too, which takes that out again.
+        residuals, too, which takes that out again. Where other shifts are about as likely, the errors hold them.
         """
         around = shift + step * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]], dtype=float)
         (model, east, west, north, south), inside = self.sampled(around, 3)
@@ -120,11 +120,20 @@ class Matcher:
             curvature = self.curvature(shift, step)
             if not np.linalg.eigvalsh(curvature)[0] > 0:
                 return None
-            growth = np.linalg.solve(curvature, np.linalg.inv(inverse[:2, :2]))
-            own = max(own, growth @ own @ growth.T, key=np.trace)
+            linear = np.linalg.inv(inverse[:2, :2])
+            growth = np.linalg.solve(curvature, linear)
+            spread = self.spread(trial, gain, np.trace(own @ linear) / 2)
+            own = max(own, growth @ own @ growth.T, spread, key=np.trace)
         widths = np.linalg.eigvalsh(own)
         error, worst, snr = np.sqrt(widths.mean()), np.sqrt(widths[-1]), amplitude / np.sqrt(variance[2])
         return Match(float(shift[0]), float(shift[1]), float(error), float(snr), float(worst))
+
+    def spread(self, trial, gain, excess):
+        """Covariance (2, 2) of the trial shifts, as likely as chi-square over `excess` says."""
+        mean = self.weight @ self.data / self.weight.sum()
+        chi2 = self.weight @ (self.data - mean) ** 2 * (gain.max() - gain)
+        likely = np.exp(-0.5 * chi2 / excess)
+        return np.cov(trial.T, aweights=likely, bias=True)
 
     def curvature(self, shift, step):
         """Half the second derivatives of chi-square with respect to the shift, shape (2, 2)."""

@@ -113,16 +113,17 @@ def cross_correlate(product, band, template, radius):
         return None
     coarse = min(COARSE_STEP, fwhm / STEPS_PER_FWHM)
     fine = coarse * FINE_STEP / COARSE_STEP
-    centre = np.zeros(2)
+    centre, surface = np.zeros(2), None
     for order, half, step in ((1, radius, coarse), (3, 4 * fine, fine)):
         ticks = step * np.arange(-round(half / step), round(half / step) + 1)
         trial = centre + np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
         gain = match.correlation(trial, order)
+        surface = (trial, gain) if order == 1 else surface
         centre = trial[np.argmax(gain)]
         if gain.max() <= 0 or (np.abs(centre).max() > ticks[-1] - step / 2 and order == 1):
             return None
     offset = _vertex(match.correlation, centre, fine)
-    return None if offset is None else match.result(centre + offset, fine)
+    return None if offset is None else match.result(centre + offset, fine, *surface)
 
 
 def _vertex(function, centre, step):

@@ -5,6 +5,7 @@ import numpy as np
 from klever.cubes import axes as cubeaxes
 from klever.cubes.fitsfiles import open_fits, pixels
 from klever.errors import ConfigError, InputError
+from klever.inspection.coverage import uncovered
 from klever.lensmodels import MAP_KINDS, open_model
 from klever.lensmodels.consistency import ACCEPTED, factor_problem
 
@@ -133,6 +134,7 @@ def inspect_lens(request):
     if different:
         errors.append(f"maps of different shape: {', '.join(different)} and {next(iter(maps))}; use maps on one grid")
     _check_redshifts(request, errors)
+    warnings += uncovered(maps, request.get("places", {}))
     missing = {"x_deflection", "y_deflection"} - set(maps)
     if missing and {"kappa", "gamma"} <= set(maps):
         warnings.append("no deflection maps: magnification only, no source plane")
