@@ -148,7 +148,7 @@ def test_lens_problems(tmp_path, making, state, message):
 
 def test_a_galaxy_in_front_of_its_lens_is_named(tmp_path):
     row = only(write_lens(tmp_path) | {"galaxies": {"far": 1.5, "near": 0.25}})
-    assert row["state"] == "warning"
+    assert row["state"] == "error"
     assert "near (z = 0.25) is not behind the lens" in row["message"] and "far" not in row["message"]
 
 

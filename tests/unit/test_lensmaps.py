@@ -216,21 +216,34 @@ def test_pixels_outside_the_maps_are_flagged_not_extrapolated(tmp_path):
     assert maps.header["STATE"] == "ok"
 
 
-def test_galaxy_outside_the_lens_model_is_a_state(tmp_path):
+def test_galaxy_outside_the_lens_model_is_refused(tmp_path):
     paths = write_lens(tmp_path, Isothermal())
     for path in (p for value in paths.values() for p in value):
         fits.setval(path, "CRVAL2", value=DEC + 1)
-    maps, _ = evaluate(tmp_path, paths, lens_settings())
-    assert maps.header["STATE"] == "outside_lens_model"
-    assert np.isnan(maps["MU"].value).all()
-    assert (maps["MU"].flags == int(Flag.OUTSIDE_LENS)).all()
+    with pytest.raises(
+        InputError, match=r"lens sis: the model has no value at the position of test .*0 % of its field"
+    ):
+        evaluate(tmp_path, paths, lens_settings())
+    assert not (tmp_path / "lens.fits").exists()
 
 
-@pytest.mark.parametrize(("z", "state"), [(0.2, "in_front_of_lens"), (0.35, "in_front_of_lens"), (1.5, "ok")])
-def test_galaxy_in_front_of_the_lens_is_not_lensed(tmp_path, z, state):
-    maps, _ = evaluate(tmp_path, write_lens(tmp_path, Isothermal()), lens_settings(z=z))
-    assert maps.header["STATE"] == state
-    assert ((maps["MU"].value == 1).all()) == (state != "ok")
+def test_nan_of_a_map_at_the_galaxy_is_refused_and_elsewhere_flagged(tmp_path):
+    paths = write_lens(tmp_path, Isothermal())
+    x = paths["x"][0]
+    data = fits.getdata(x)
+    data[0, 0] = np.nan
+    fits.writeto(x, data, fits.getheader(x), overwrite=True)
+    assert evaluate(tmp_path, paths, lens_settings())[0].header["STATE"] == "ok"
+    data[data.shape[0] // 2, data.shape[1] // 2] = np.nan
+    fits.writeto(x, data, fits.getheader(x), overwrite=True)
+    with pytest.raises(InputError, match=r"no value at the position of test .*NaN pixels"):
+        evaluate(tmp_path, paths, lens_settings())
+
+
+@pytest.mark.parametrize("z", [0.2, 0.35])
+def test_galaxy_in_front_of_the_lens_is_refused(tmp_path, z):
+    with pytest.raises(InputError, match=rf"test at z = {z} is not behind it \(z = 0.35\)"):
+        evaluate(tmp_path, write_lens(tmp_path, Isothermal()), lens_settings(z=z))
 
 
 def test_no_lens_is_the_identity(tmp_path):

@@ -178,16 +178,15 @@ def test_units_do_not_matter(tmp_path, unit):
         np.testing.assert_allclose(found / unit, expected / 1e-18, rtol=1e-3, atol=1e-5)
 
 
-def test_galaxy_outside_the_lens_model_gives_empty_maps(tmp_path):
-    lens = Isothermal(3.0, (-5.0, -3.0))
+def test_pixels_outside_the_lens_model_give_empty_maps(tmp_path):
     write_band(tmp_path / "H.fits", lambda w, n: gaussian(w, n))
     align_bands([tmp_path / "H.fits"], [], tmp_path / "aligned.fits", tmp_path / "align.npz", align_settings(["H"]))
-    paths = write_lens(tmp_path, lens, shape=(10, 10))
-    from astropy.io import fits
-
-    for name in ("x", "y"):
-        fits.setval(paths[name][0], "CRVAL2", value=DEC + 1)
+    paths = write_lens(tmp_path, Isothermal(3.0, (-5.0, -3.0)))
     evaluate_lens(tmp_path / "aligned.fits", paths["x"], paths["y"], [], [], tmp_path / "lens.fits", lens_settings())
+    model = MapSet.read(tmp_path / "lens.fits")
+    for item in model.maps.values():
+        item.value[:] = np.nan
+    model.write(tmp_path / "lens.fits")
     reconstruct(tmp_path, [tmp_path / "H.fits"], source_settings(["H"]))
     maps = MapSet.read(tmp_path / "source.fits")
     assert maps.header["STATE"] == "outside_lens_model"

@@ -29,7 +29,7 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
         Output MapSet: ALPHA_X, ALPHA_Y (arcsec west and north), KAPPA, GAMMA, MU (signed). Pixels outside the model are
         NaN and flagged OUTSIDE_LENS; nothing is extrapolated. Header: LENS, ORIGIN, Z_LENS, Z, DLSDS, LENSCHK and
         GAMCHK (ratio of kappa and gamma of the deflection to the maps', should be 1; absent if it cannot be checked),
-        STATE: 'ok', 'unlensed', 'in_front_of_lens' or 'outside_lens_model'.
+        STATE: 'ok' or 'unlensed'.
     settings : dict
         galaxy, z, cosmology, lens_model (an entry of lenses.yaml; see `klever.lensmodels.open_model`).
     model : list of path, optional
@@ -40,7 +40,8 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
     ConfigError
         The description of the model is impossible.
     InputError
-        A file cannot be used, or deflection, convergence and shear of the model contradict each other.
+        A file cannot be used; deflection, convergence and shear of the model contradict each other; the galaxy is in
+        front of the lens, or the model has no value at its position.
     """
     description = dict(settings["lens_model"])
     for kind, paths in zip((*MAP_KINDS, "model"), (x_deflection, y_deflection, kappa, gamma, model), strict=True):
@@ -52,18 +53,24 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
     dls_ds = lens_model.dls_ds(settings["z"], settings["cosmology"])
 
     checked = Consistency()
-    if dls_ds > 0:
+    if lens_model.origin == "none":
+        zero = np.zeros(shape)
+        maps = {"ALPHA_X": zero, "ALPHA_Y": zero, "KAPPA": zero, "GAMMA": zero, "MU": np.ones(shape)}
+        state = "unlensed"
+    elif dls_ds <= 0:
+        raise InputError(
+            f"lens {description.get('name')}: {settings['galaxy']} at z = {settings['z']:g} is not behind it "
+            f"(z = {lens_model.z_lens:g}); correct one of the redshifts, or give the galaxy the lens `none`."
+        )
+    else:
         west, north = grid.pixel_offsets()
         fields = lens_model.evaluate(west, north, settings["z"], settings["cosmology"], grid.pixel_scale)
         checked = lens_model.consistency(west, north)
         mu = np.clip(fields.mu, -1e6, 1e6)  # a pixel centre may fall on a critical line
         maps = {"ALPHA_X": fields.alpha[0], "ALPHA_Y": fields.alpha[1], "KAPPA": fields.kappa, "GAMMA": fields.gamma,
                 "MU": mu}  # fmt: skip
-        state = "ok" if np.isfinite(mu).any() else "outside_lens_model"
-    else:
-        zero = np.zeros(shape)
-        maps = {"ALPHA_X": zero, "ALPHA_Y": zero, "KAPPA": zero, "GAMMA": zero, "MU": np.ones(shape)}
-        state = "unlensed" if lens_model.origin == "none" else "in_front_of_lens"
+        state = "ok"
+        _require_cover(maps, west, north, description, settings)
 
     if checked.problem:
         files = ", ".join(str(path) for path in (*x_deflection, *y_deflection, *kappa, *gamma))
@@ -73,7 +80,7 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
         if np.isfinite(ratio) and abs(ratio - 1) > NOTICED:
             logger.warning("%s of the deflection is %.2f times the map's near the galaxy", kind, ratio)
     outside = ~np.isfinite(maps["ALPHA_X"]) | ~np.isfinite(maps["ALPHA_Y"]) | np.isnan(maps["MU"])
-    if state == "ok" and outside.any():
+    if outside.any():
         logger.info("%.0f %% of the field lies outside the lens model", 100 * outside.mean())
     flags = np.where(outside, int(Flag.OUTSIDE_LENS), 0).astype(np.uint16)
     product = MapSet(_header(reference.header, settings, lens_model, dls_ds, state, checked))
@@ -81,6 +88,19 @@ def evaluate_lens(aligned, x_deflection, y_deflection, kappa, gamma, lens, setti
         unit = "arcsec" if name.startswith("ALPHA") else ""
         product[name] = Map(np.where(outside, np.nan, value), None, flags, unit)
     product.write(lens)
+
+
+def _require_cover(maps, west, north, description, settings):
+    """Raise InputError if the model has no value where the galaxy is; its surroundings may lack some."""
+    centre = np.unravel_index(np.argmin(np.hypot(west, north)), west.shape)
+    missing = [name for name, value in maps.items() if not np.isfinite(value[centre])]
+    if missing:
+        covered = 100 * np.isfinite(maps["MU"]).mean()
+        raise InputError(
+            f"lens {description.get('name')}: the model has no value at the position of {settings['galaxy']} "
+            f"({', '.join(missing)}; {covered:.0f} % of its field is covered); check the galaxy's position and the "
+            "WCS and NaN pixels of the maps, or give the galaxy another lens."
+        )
 
 
 def _header(aligned, settings, lens_model, dls_ds, state, checked):

@@ -47,7 +47,7 @@ COLUMNS = [
         "state",
         str,
         "ok | few_slopes (fewer than three realisations or models that were tried give a slope) | "
-        "no_gradient (magnification only) | unlensed | in_front_of_lens | outside_lens_model",
+        "no_gradient (magnification only) | unlensed | outside_lens_model",
     ),
 ]
 

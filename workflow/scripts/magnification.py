@@ -23,7 +23,7 @@ COLUMNS = [
     Column("mu_maps_error_plus", float, "84 % - median of the realisations"),
     Column("mu_maps_median", float, "median of the realisations"),
     Column("n_realisations", int, "realisations that cover the galaxy"),
-    Column("state", str, "ok | not_detected | outside_lens_model | unlensed | in_front_of_lens"),
+    Column("state", str, "ok | not_detected | outside_lens_model | unlensed"),
 ]
 
 
@@ -42,7 +42,7 @@ def measure_magnification(
         paper), mu_halpha_error_correlated (with their covariance), line (HALPHA, or OIII5007 for galaxies without),
         mu_maps at the reference position, mu_maps_error_minus, mu_maps_error_plus (from the median of the realisations
         to their 16 and 84 %), mu_maps_median, n_realisations; state: 'ok', 'not_detected' (no significant line pixel),
-        'outside_lens_model', 'unlensed', 'in_front_of_lens'.
+        'outside_lens_model', 'unlensed'.
     settings : dict
         galaxy, z, cosmology, lens_model; of ``lens``, if given, `realisations`: how many are used at most, and `seed`
         of their draw.

@@ -45,7 +45,7 @@ def compare_magnification_models(sources, lenses, magnifications, models, table,
 
 def _galaxy_rows(galaxy, source, lens, measured, settings):
     """Return one row per model of a galaxy, the fiducial one first; none for an unlensed galaxy."""
-    if measured["state"] in ("unlensed", "in_front_of_lens"):
+    if measured["state"] == "unlensed":
         return []
     best, low, middle, high = (
         float(np.ma.filled(measured[f"mu_maps{end}"], np.nan)) for end in ("", "_error_minus", "_median", "_error_plus")

@@ -47,7 +47,7 @@ def reconstruct_source(
         reference, the centre of the grid), IMGX, IMGY (reference pixel of the aligned grid), REFMAP (where it is from),
         METHOD, NIMAGES, IMAGES ('joint' or the number of the image that the maps are made of),
         FLUXLINE, FLUX_IMG, FLUX_SRC with errors E_IMG, E_SRC and covariance C_IMGSRC (significant pixels, for the
-        magnification), STATE: 'ok', 'unlensed', 'in_front_of_lens', 'outside_lens_model', 'no_line_in_band'.
+        magnification), STATE: 'ok', 'unlensed', 'outside_lens_model', 'no_line_in_band'.
     source_operator : path
         Output ``.npz``: W (aligned grid to source grid), M_<band> (spaxels to source grid) and the array `images`, the
         number of the image each aligned pixel belongs to (0: none).

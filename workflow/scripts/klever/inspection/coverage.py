@@ -34,7 +34,7 @@ def uncovered(maps, places):
                 continue
             problem = f"its {kind} is NaN there (pixel {x + 1}, {y + 1})" if inside else f"its {kind} ends before it"
             found.append(
-                f"the model does not cover {galaxy}: {problem}; it will have no magnification and no source plane: "
+                f"the model does not cover {galaxy}: {problem}, and it will fail: "
                 "check its position and the WCS of the map, or give it another lens"
             )
             break

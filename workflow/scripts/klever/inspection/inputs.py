@@ -93,7 +93,7 @@ def _row(request, shipped_lines, instruments):
                 path = "simulated"
             skip = path == "simulated" or (not path and request.get("origin") == "none")
             found, errors, warnings = ({}, [], []) if skip else inspect_lens(request)
-            warnings = [*warnings, *_in_front(request)]
+            errors = [*errors, *_in_front(request)]
     except InputError as error:
         found, errors, warnings = {}, [str(error)], []
     except Exception as error:  # a table with every other input is worth more than a traceback
@@ -120,7 +120,7 @@ def _in_front(request):
     """Say which galaxies of a lens are not behind it."""
     z_lens = request.get("z_lens")
     return [
-        f"{galaxy} (z = {z:g}) is not behind the lens (z = {z_lens:g}), so it is not magnified: check both redshifts"
+        f"{galaxy} (z = {z:g}) is not behind the lens (z = {z_lens:g}): correct one of the redshifts, or give it the lens none"
         for galaxy, z in request.get("galaxies", {}).items()
         if z_lens is not None and z <= z_lens
     ]

@@ -134,7 +134,7 @@ def inspect_lens(request):
     if different:
         errors.append(f"maps of different shape: {', '.join(different)} and {next(iter(maps))}; use maps on one grid")
     _check_redshifts(request, errors)
-    warnings += uncovered(maps, request.get("places", {}))
+    errors += uncovered(maps, request.get("places", {}))
     missing = {"x_deflection", "y_deflection"} - set(maps)
     if missing and {"kappa", "gamma"} <= set(maps):
         warnings.append("no deflection maps: magnification only, no source plane")

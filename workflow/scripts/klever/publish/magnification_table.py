@@ -27,7 +27,7 @@ COLUMNS = [
     Column("n_realisations", int, "realisations that cover the galaxy"),
     Column("n_models", int, "models of the field that cover the galaxy, see magnification_models.ecsv"),
     Column("systematic", float, "relative error of mu between these models; masked with fewer than two"),
-    Column("state", str, "ok | not_detected | outside_lens_model | unlensed | in_front_of_lens"),
+    Column("state", str, "ok | not_detected | outside_lens_model | unlensed"),
     *(
         Column(f"published_{name}{end}", float, f"{name} of Curti et al. (2020), Table 3{text}; masked without")
         for name in _PUBLISHED

@@ -4,7 +4,6 @@ import numpy as np
 
 __all__ = ["choose_magnification", "divide_by_magnification", "magnifications_differ"]
 
-_UNLENSED = {"unlensed", "in_front_of_lens"}
 _OF_MASS = {"log_mstar", "log_sfr"}
 _AGREEMENT = 1.3  # factor
 
@@ -19,7 +18,7 @@ def choose_magnification(row, wanted):
     wanted : {'halpha', 'maps'}
         As in the paper (Sect. 3.3), the other one is taken where this is not available.
     """
-    if str(row["state"]) in _UNLENSED:
+    if str(row["state"]) == "unlensed":
         return 1.0, 0.0, "none"
     found = {"halpha": (_number(row, "mu_halpha"), _number(row, "mu_halpha_error"))}
     sides = [_number(row, f"mu_maps_error_{side}") for side in ("minus", "plus")]
