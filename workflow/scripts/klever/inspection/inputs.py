@@ -120,7 +120,7 @@ def _in_front(request):
     """Say which galaxies of a lens are not behind it."""
     z_lens = request.get("z_lens")
     return [
-        f"{galaxy} (z = {z:g}) is not behind the lens (z = {z_lens:g}): correct one of the redshifts, or give it the lens none"
+        f"{galaxy} (z = {z:g}) is not behind the lens (z = {z_lens:g}): correct a redshift, or give it the lens none"
         for galaxy, z in request.get("galaxies", {}).items()
         if z_lens is not None and z <= z_lens
     ]
