@@ -67,6 +67,15 @@ def test_a_round_psf_makes_both_apertures_the_same():
     np.testing.assert_allclose(elliptical.log_oh, circular.log_oh, rtol=1e-12)
 
 
+def test_a_psf_narrower_than_a_pixel_counts_as_a_pixel():
+    """On a critical line the minor axis vanishes; annuli of its size would be 1e5 in a pixel."""
+    degenerate = profiles(galaxy(), psf=(0.4, 1e-13, 30.0))
+    pixel = profiles(galaxy(), psf=(0.4, SCALE, 30.0))
+    for one, other in zip(degenerate, pixel, strict=True):
+        assert one.ellipse == other.ellipse and len(one.annuli) > 3
+        np.testing.assert_array_equal(one.log_oh, other.log_oh)
+
+
 def test_halpha_is_the_centre_without_continuum_and_oiii_without_halpha():
     source, abundance = galaxy(continuum=False)
     found = profiles((source, abundance))[0]

@@ -153,12 +153,16 @@ def measure_profiles(source, abundance, psf, gradient, origin="source.fits", cen
 
 
 def map_scale(source, psf, origin="source.fits"):
-    """Return the `Scale` of source-plane maps with this PSF (FWHM along both axes in arcsec, position angle)."""
+    """Return the `Scale` of source-plane maps with this PSF (FWHM along both axes in arcsec, position angle).
+
+    A PSF narrower than a pixel, as on a critical line where its minor axis vanishes, counts as a pixel: annuli finer
+    than the map would be of single pixels.
+    """
     missing = [key for key in ("PIXSCALE", "KPC_ARC") if key not in source.header]
     if missing:
         raise InputError(f"{origin} has no {', '.join(missing)} in its header; make it again with the step source.")
     pixel = source.header["PIXSCALE"]
-    major, minor, angle = psf
+    major, minor, angle = max(psf[0], pixel), max(psf[1], pixel), psf[2]
     return Scale(pixel, pixel * source.header["KPC_ARC"], np.sqrt(major * minor) / pixel, minor / major, angle)
 
 
