@@ -9,6 +9,7 @@ from klever.config.settings import gradient_figure_galaxies
 from klever.maps import Map, MapSet
 from klever.publish.aperture_figure import draw_aperture_figure
 from klever.publish.disturbed_figure import draw_disturbed_figure, enclosed_levels
+from klever.publish.example_figure import draw_example_figure
 from klever.publish.figure_style import paper_style
 from klever.publish.slope_bias_figure import draw_slope_bias_figure
 
@@ -86,6 +87,55 @@ def test_disturbed_systems_have_five_panels_each(systems):
     assert missing == sum(3 for item in systems if not item["images"]) + (1 if systems and len(systems) == 1 else 0)
 
 
+def example(name="sp15", resolved="resolved", empty=False):
+    """What Fig. 7 shows of a galaxy whose metallicity rises by 0.01 dex/kpc."""
+    y, x = np.mgrid[:41, :41] - 20.0
+    radius, light = np.hypot(x, y) * 0.5, np.exp(-np.hypot(x, y) / 6)
+    header = fits.Header({"PIXSCALE": 0.0625, "KPC_ARC": 8.0, "XC": 20.0, "YC": 20.0, "STATE": "ok"})
+    source, abundance = MapSet(header), MapSet(header)
+    flags = np.zeros(light.shape, np.uint16)
+    source["F160W"], source["HALPHA"] = Map(light, None, flags), Map(light, light / 20, flags)
+    abundance["LOG_OH"] = Map(np.where(radius < 4, 8.4 + 0.01 * radius, np.nan), None, flags)
+    rows = [("all", aperture, "pixels", 1.0 + i, 1.5 + i, 8.41 + 0.01 * i, 0.01, 0.01) for i in range(3)
+            for aperture in ("elliptical", "circular")]  # fmt: skip
+    names = "region aperture method radius_kpc radius_outer_kpc log_oh log_oh_error log_oh_noise_error".split()
+    annuli = Table(rows=rows, names=names)
+    fit = gradient(0.01, 0.01, resolved=resolved)
+    fit["psf_hwhm_kpc"], fit["intercept_error"] = 1.2, 0.01
+    psf = Table({"fwhm_major": [0.3], "fwhm_minor": [0.2], "position_angle": [30.0], "fwhm_major_kpc": [2.4],
+                 "fwhm_minor_kpc": [1.6]})  # fmt: skip
+    properties = Table({"state": ["ok"], "log_oh": [8.42], "log_oh_error_minus": [0.05], "log_oh_error_plus": [0.05]})
+    if empty:
+        annuli, psf, properties = annuli[:0], psf[:0], properties[:0]
+        abundance = MapSet(fits.Header({"STATE": "not_detected"}))
+        fit["state"] = ["not_detected"] * len(fit)
+    return {"name": name, "source": source, "metallicity": abundance, "annuli": annuli, "gradient": fit,
+            "source_psf": psf, "properties": properties}  # fmt: skip
+
+
+def test_examples_have_four_panels_with_map_and_gradient():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.patches import Ellipse
+
+    galaxies = [example(), example("ne111", "marginal"), example("faint", empty=True)]
+    with paper_style():
+        figure = draw_example_figure(galaxies, True)
+        FigureCanvasAgg(figure).draw()
+    panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    assert len(panels) == 12
+    texts = texts_of(figure)
+    assert any(text.startswith("sp15") and "+0.010" in text and text.endswith("resolved") for text in texts)
+    assert any(text.startswith("ne111") and text.endswith("marginal") for text in texts)
+    assert "faint" in texts and "SIMULATED DATA" in texts and "no data" in texts
+    # three apertures and the PSF on a map of metallicity, none without
+    found = [sum(isinstance(patch, Ellipse) for patch in panels[column].patches) for column in (2, 6, 10)]
+    assert found == [4, 4, 0]
+    (line,) = [line for line in panels[3].get_lines() if line.get_label() == "fit"]
+    assert np.ptp(line.get_ydata()) == pytest.approx(0.01 * np.ptp(line.get_xdata()))
+    with paper_style():
+        assert "no galaxy is chosen" in texts_of(draw_example_figure([], False))
+
+
 def test_bias_figure_names_pulls_and_needs_no_rows():
     random = np.random.default_rng(1)
     rows = []
@@ -109,9 +159,9 @@ def test_bias_figure_names_pulls_and_needs_no_rows():
 
 
 def test_galaxies_of_the_figures_are_the_paper_s_or_the_survey_s_first():
-    auto = {"disturbed": "auto", "apertures": "auto"}
-    assert gradient_figure_galaxies(auto, ["a", "sp1", "cswa164", "sp15"]) == (["sp15", "sp1"], ["cswa164"])
-    assert gradient_figure_galaxies(auto, list("abcdef")) == (list("abcd"), ["a"])
-    chosen = {"disturbed": ["b", "gone"], "apertures": ["c"]}
-    assert gradient_figure_galaxies(chosen, list("abc")) == (["b"], ["c"])
-    assert gradient_figure_galaxies(auto, []) == ([], [])
+    auto = {"disturbed": "auto", "apertures": "auto", "maps": "auto"}
+    assert gradient_figure_galaxies(auto, ["a", "sp1", "cswa164", "sp15"]) == (["sp15", "sp1"], ["cswa164"], ["sp15"])
+    assert gradient_figure_galaxies(auto, list("abcdef")) == (list("abcd"), ["a"], ["a", "b"])
+    chosen = {"disturbed": ["b", "gone"], "apertures": ["c"], "maps": ["c", "a"]}
+    assert gradient_figure_galaxies(chosen, list("abc")) == (["b"], ["c"], ["c", "a"])
+    assert gradient_figure_galaxies(auto, []) == ([], [], [])

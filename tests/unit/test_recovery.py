@@ -272,3 +272,25 @@ def test_text_names_the_bias_of_the_gradients():
     assert "flattened by the PSF and the S/N cut" in text
     assert "0.50" in text
     assert "nan" not in text
+
+
+def test_rates_of_galaxies_that_leave_the_field_are_told_apart(tmp_path):
+    galaxies = [write_galaxy(tmp_path, name) for name in "ab"]
+    for paths, leaves in zip(galaxies, (False, True), strict=True):
+        truth = Table.read(paths["truths"], format="ascii.ecsv")
+        truth["sfr"], truth["ebv"] = 10.0, 0.2
+        truth.write(paths["truths"], format="ascii.ecsv", overwrite=True)
+        galaxy = str(truth["galaxy"][0])
+        paths["star_formation"] = paths["truths"].parent / "star_formation.ecsv"
+        names = "galaxy sfr sfr_error sfr_total sfr_total_error ebv ebv_error dust_correction leaves_field state"
+        row = (galaxy, 9.0, 0.5, 14.0 if leaves else 10.5, 0.5, 0.2, 0.05, "balmer", leaves, "ok")
+        Table(rows=[row], names=names.split()).write(paths["star_formation"], format="ascii.ecsv")
+    recovery, summary = measure(tmp_path, *galaxies)
+    _, rows = rows_by_quantity(recovery)
+    assert (rows["a", "sfr_total", "--", "all"]["state"], rows["b", "sfr_total", "--", "all"]["state"]) == (
+        "ok", "leaves_field")  # fmt: skip
+    assert rows["a", "sfr", "--", "all"]["pull"] == pytest.approx(-2.0)
+    found = {(row["sample"], row["quantity"]): row for row in Table.read(summary, format="ascii.ecsv")}
+    assert (found["all", "sfr_total"]["n"], found["in_field", "sfr_total"]["n"]) == (2, 1)
+    assert found["in_field", "sfr_total"]["median_pull"] == pytest.approx(1.0)
+    assert found["in_field", "mu_halpha"]["n"] == 1

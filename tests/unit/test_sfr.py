@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from klever.errors import InputError
 from klever.gas.dust import extinction
+from klever.gas.field_loss import light_outside
 from klever.gas.galaxy_sfr import choose_magnification, sfr_maps, sfr_rows
 from klever.gas.sfr import (
     load_sfr_calibration,
@@ -108,9 +109,9 @@ def test_surface_density_adds_up_to_the_rate():
     assert error == pytest.approx(0.1 * value)
 
 
-def rows(halpha=(1e-16, 1e-18, 50), ebv=(0.3, 0.05, "balmer"), mu=MU, shares=(), agn=False, **changes):
+def rows(halpha=(1e-16, 1e-18, 50), ebv=(0.3, 0.05, "balmer"), mu=MU, shares=(), agn=False, outside=np.nan, **changes):
     settings = SETTINGS | {"star_formation": SETTINGS["star_formation"] | changes}
-    return sfr_rows(halpha, (1.1e-16, 2e-18), 0.8e-16, ebv, mu, dict(shares), CALIBRATION, settings, agn)
+    return sfr_rows(halpha, (1.1e-16, 2e-18), 0.8e-16, ebv, mu, dict(shares), CALIBRATION, settings, agn, outside)
 
 
 def test_states():
@@ -133,6 +134,45 @@ def test_states():
     assert rows(mu=nothing)[0]["state"] == "no_magnification"
     (source,) = rows(plane="source")
     assert (source["mu"], source["mu_source"]) == (1.0, "source_plane")
+
+
+def disc(cut, scale=6.0, noise=0.02):
+    """Exponential disc in 2 dimensions, of which a field sees what lies left of its `cut` (pixels from the centre)."""
+    y, x = np.mgrid[-60:61, -60:61]
+    light = np.exp(-np.hypot(x, y) / scale)
+    seen = x < cut
+    lost = light[~seen].sum() / light.sum()
+    return np.where(seen, light, np.nan), np.where(seen, noise / 3, np.nan), lost
+
+
+@pytest.mark.parametrize("cut", [6, 9, 12, 15])
+def test_light_beyond_the_border_is_estimated_from_the_light_along_it(cut):
+    flux, error, lost = disc(cut)
+    found = light_outside(flux, error)
+    assert 0.04 < lost < 0.3
+    # a round disc falls less steeply across a border than along its radius
+    assert 0.4 * lost < found < 1.1 * lost
+    assert found > light_outside(*disc(cut + 3)[:2])
+
+
+def test_a_galaxy_inside_the_field_loses_nothing_even_with_bad_spaxels():
+    flux, error, _ = disc(60)
+    flux[58:60, 62:65] = np.nan
+    assert light_outside(flux, error) == 0
+    assert np.isnan(light_outside(np.full((9, 9), -1.0), np.ones((9, 9))))
+
+
+def test_the_light_outside_is_added_and_all_of_it_is_an_error():
+    inside, leaving = rows(outside=0.01)[0], rows(outside=0.2)[0]
+    assert (inside["leaves_field"], leaving["leaves_field"], rows()[0]["leaves_field"]) == (False, True, False)
+    seen = rows()[0]
+    assert leaving["sfr"] == seen["sfr"]
+    assert leaving["sfr_total"] == pytest.approx(seen["sfr_total"] / 0.8)
+    assert leaving["sfr_total_error_outside"] == pytest.approx(0.25 * seen["sfr_total"])
+    assert leaving["sfr_total_error"] == pytest.approx(
+        np.hypot(seen["sfr_total_error"] / 0.8, leaving["sfr_total_error_outside"])
+    )
+    assert seen["sfr_total_error_outside"] == 0
 
 
 def test_magnification_of_the_maps_where_the_lines_give_none():

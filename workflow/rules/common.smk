@@ -33,7 +33,7 @@ wildcard_constraints:
 
 def for_steps(sections):
     """The settings without those that only choose targets: changing one makes new figures, not the old ones again."""
-    targets = {"spectra", "planes", "disturbed", "apertures"}
+    targets = {"spectra", "planes", "disturbed", "apertures", "maps"}
     return {
         name: {key: value for key, value in entry.items() if name != "figures" or key not in targets}
         for name, entry in sections.items()

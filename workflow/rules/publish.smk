@@ -216,7 +216,21 @@ rule gradient_figures:
         metallicity=expand("results/galaxies/{galaxy}/metallicity.fits", galaxy=DISTURBED),
         disturbed_gradients=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=DISTURBED),
         images=[path for galaxy in DISTURBED for path in disturbed_images(galaxy).values()],
+        fig7_source=expand("results/galaxies/{galaxy}/source.fits", galaxy=MAP_EXAMPLES),
+        fig7_metallicity=expand("results/galaxies/{galaxy}/metallicity.fits", galaxy=MAP_EXAMPLES),
+        fig7_annuli=expand("results/galaxies/{galaxy}/annuli.ecsv", galaxy=MAP_EXAMPLES),
+        fig7_gradient=expand("results/galaxies/{galaxy}/gradient.ecsv", galaxy=MAP_EXAMPLES),
+        fig7_psf=expand("results/galaxies/{galaxy}/source_psf.ecsv", galaxy=MAP_EXAMPLES),
+        fig7_properties=expand("results/galaxies/{galaxy}/properties.ecsv", galaxy=MAP_EXAMPLES),
     output:
+        fig07_pdf="results/figures/fig07.pdf",
+        fig07_png=report(
+            "results/figures/fig07.png",
+            caption="../report/example_figure.rst",
+            category="6 Metallicity gradients",
+            subcategory="Tables and figures",
+            labels={"result": "Fig. 7, maps and gradients of examples", "as": "a figure"},
+        ),
         figA1_pdf="results/figures/figA1.pdf",
         figA1_png=report(
             "results/figures/figA1.png",
@@ -246,6 +260,7 @@ rule gradient_figures:
         settings=survey_settings(
             "gradient_figures",
             example=[SURVEY.galaxy(name)["name"] for name in APERTURE_EXAMPLE],
+            maps=[SURVEY.galaxy(name)["name"] for name in MAP_EXAMPLES],
             disturbed=[
                 {"galaxy": name, "filters": list(disturbed_images(name))} | SURVEY.galaxy(name) for name in DISTURBED
             ],

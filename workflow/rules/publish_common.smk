@@ -1,5 +1,7 @@
-# What the rules of pages and figures share: the galaxies of Figs. 11 and A1.
-DISTURBED, APERTURE_EXAMPLE = gradient_figure_galaxies(SURVEY.survey_settings("figures")["figures"], GALAXIES)
+# What the rules of pages and figures share: the galaxies of Figs. 11, A1 and 7.
+DISTURBED, APERTURE_EXAMPLE, MAP_EXAMPLES = gradient_figure_galaxies(
+    SURVEY.survey_settings("figures")["figures"], GALAXIES
+)
 
 
 def disturbed_images(galaxy):

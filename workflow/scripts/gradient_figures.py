@@ -1,4 +1,4 @@
-"""Figures of the gradients: apertures compared (Fig. A1), and maps that are not axisymmetric (Fig. 11)."""
+"""Figures of the gradients: examples (Fig. 7), both apertures (A1), maps that are not axisymmetric (Fig. 11)."""
 
 import numpy as np
 
@@ -9,15 +9,17 @@ from klever.maps import MapSet, masked
 from klever.operators import apply, load_operators
 from klever.publish.aperture_figure import draw_aperture_figure
 from klever.publish.disturbed_figure import draw_disturbed_figure
+from klever.publish.example_figure import draw_example_figure
 from klever.publish.figure_style import paper_style, save_figure
 from klever.row_tables import read_table
 
 
 def draw_gradient_figures(
     gradients, example_annuli, example_gradient, example_metallicity, example_psf, aligned, source, source_operators,
-    metallicity, disturbed_gradients, images, figA1_pdf, figA1_png, fig11_pdf, fig11_png, settings,
+    metallicity, disturbed_gradients, images, fig7_source, fig7_metallicity, fig7_annuli, fig7_gradient, fig7_psf,
+    fig7_properties, fig07_pdf, fig07_png, figA1_pdf, figA1_png, fig11_pdf, fig11_png, settings,
 ):  # fmt: skip
-    """Draw Figs. A1 and 11 of Curti et al. (2020).
+    """Draw Figs. 7, A1 and 11 of Curti et al. (2020).
 
     Parameters
     ----------
@@ -29,11 +31,13 @@ def draw_gradient_figures(
         Products of the galaxies of Fig. 11, in the order of ``settings["disturbed"]``.
     images : list of path-like
         Broad-band images of these galaxies, in the order of their ``filters``.
-    figA1_pdf, figA1_png, fig11_pdf, fig11_png : path-like
+    fig7_source, fig7_metallicity, fig7_annuli, fig7_gradient, fig7_psf, fig7_properties : list of path-like
+        Products of the galaxies of Fig. 7, in the order of ``settings["maps"]``.
+    fig07_pdf, fig07_png, figA1_pdf, figA1_png, fig11_pdf, fig11_png : path-like
         Outputs.
     settings : dict
-        ``example`` (list of its name), ``disturbed`` (list of dict: ``name``, ``ra``, ``dec``, ``filters``),
-        ``simulated`` and ``figures`` with ``dpi``.
+        ``example`` (list of its name), ``maps`` (list of names), ``disturbed`` (list of dict:
+        ``name``, ``ra``, ``dec``, ``filters``), ``simulated`` and ``figures`` with ``dpi``.
 
     Raises
     ------
@@ -51,8 +55,17 @@ def draw_gradient_figures(
     ):
         own, remaining = remaining[: len(entry["filters"])], remaining[len(entry["filters"]) :]
         systems.append(_system(entry, *paths, dict(zip(entry["filters"], own, strict=True))))
+    examples = []
+    for name, plane, abundance, *found in zip(
+        settings["maps"], fig7_source, fig7_metallicity, fig7_annuli, fig7_gradient, fig7_psf, fig7_properties,
+        strict=True,
+    ):  # fmt: skip
+        keys = ("annuli", "gradient", "source_psf", "properties")
+        own = {key: _nan_for_masked(read_table(path)) for key, path in zip(keys, found, strict=True)}
+        examples.append({"name": name, "source": MapSet.read(plane), "metallicity": MapSet.read(abundance)} | own)
     dpi = settings["figures"]["dpi"]
     with paper_style():
+        save_figure(draw_example_figure(examples, settings["simulated"]), fig07_pdf, fig07_png, dpi)
         save_figure(draw_aperture_figure(tables, example, settings["simulated"]), figA1_pdf, figA1_png, dpi)
         save_figure(draw_disturbed_figure(systems, settings["simulated"]), fig11_pdf, fig11_png, dpi)
 

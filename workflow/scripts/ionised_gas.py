@@ -10,6 +10,7 @@ from klever.cubes.cube import Cube
 from klever.gas.bpt import classify, load_curves
 from klever.gas.broad_test import BroadTest, find_broad_line
 from klever.gas.dust import REST_WAVELENGTHS
+from klever.gas.field_loss import light_outside
 from klever.gas.galaxy_bpt import COLUMNS as BPT_COLUMNS
 from klever.gas.galaxy_bpt import offset_maps, offset_trends, overall_class
 from klever.gas.galaxy_lines import read_galaxy_lines
@@ -89,6 +90,7 @@ def measure_ionised_gas(lines, linemaps, spectra, cubes, aligned, source, source
         halpha, total, np.nan if fibre is None else fibre.flux, (corrected["ebv"], corrected["ebv_error"], origin),
         _first_row(magnification), _shares(deprojected, settings, snr), calibration, settings,
         agn=row["agn"] == "type1",
+        outside=light_outside(*masked(deprojected, "HALPHA")) if "HALPHA" in deprojected else np.nan,
     )  # fmt: skip
     write_table(star_formation, rows, SFR_COLUMNS, {"galaxy": settings["galaxy"], "calibration": calibration.source})
     ebv = (corrected["ebv"], corrected["ebv_error"])

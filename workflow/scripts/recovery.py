@@ -9,7 +9,14 @@ from astropy.io import fits
 
 from klever.errors import InputError
 from klever.maps import Flag, MapSet
-from klever.publish.recovery import aperture_fractions, fitted_gaussian, format_summary, recovery_row, summarise
+from klever.publish.recovery import (
+    LEAVES_FIELD,
+    aperture_fractions,
+    fitted_gaussian,
+    format_summary,
+    recovery_row,
+    summarise,
+)
 from klever.row_tables import Column, read_table, write_table
 
 SPEED_OF_LIGHT = 299792.458  # km/s
@@ -19,7 +26,7 @@ COLUMNS = [
     Column("galaxy", str, "name in galaxies.tsv"),
     Column("band", str, "band of a line; masked for quantities of the whole galaxy"),
     Column("region", str, "all, or a region of gradient.regions"),
-    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | sfr | ebv | log_mstar | log_oh | "
+    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | sfr | sfr_total | ebv | log_mstar | log_oh | "
            "slope_elliptical | slope_circular | slope_intrinsic_elliptical | slope_intrinsic_circular"),
     Column("line", str, "emission line, or sum of lines"),
     Column("truth", float, "of the simulation, in `unit`"),
@@ -27,7 +34,8 @@ COLUMNS = [
     Column("error", float, "1 sigma of measured, in `unit`; of asymmetric errors the side towards the truth"),
     Column("pull", float, "(measured - truth) / error"),
     Column("unit", str, "of truth, measured and error; empty for pure numbers"),
-    Column("state", str, "detected | not_detected | at_bound; resolved class of a gradient; state of the product"),
+    Column("state", str, "detected | not_detected | at_bound; resolved class of a gradient; state of the product, "
+           "leaves_field of a rate whose galaxy leaves the field"),
     Column("used", bool, "enters the summary"),
     Column("resolution", float, "of a gradient: half-light radius of the galaxy over the HWHM of its maps' PSF"),
 ]  # fmt: skip
@@ -54,11 +62,21 @@ class Quantity:
 
 MAGNIFICATION = [Quantity("mu_halpha", ("mu_halpha_error",), "mu_halpha")]
 METALLICITY = [Quantity("log_oh", ("log_oh_error_minus", "log_oh_error_plus"), "log_oh")]
-STAR_FORMATION = [Quantity("sfr", ("sfr_error",), "sfr"), Quantity("ebv", ("ebv_error",), "ebv")]
+RATES = ("sfr", "sfr_total")
+STAR_FORMATION = [
+    Quantity("sfr", ("sfr_error",), "sfr"),
+    Quantity("sfr_total", ("sfr_total_error",), "sfr"),
+    Quantity("ebv", ("ebv_error",), "ebv"),
+]
 STELLAR_MASS = [Quantity("log_mstar", ("log_mstar_error_minus", "log_mstar_error_plus"), "log_mstar")]
 
 SUMMARY_COLUMNS = [
-    Column("sample", str, "all | resolved: galaxies with a resolved gradient (of the gradients, the resolved ones)"),
+    Column(
+        "sample",
+        str,
+        "all | resolved: galaxies with a resolved gradient (of the gradients, the resolved ones) | "
+        "in_field: without galaxies of which star_formation.ecsv says leaves_field",
+    ),
     Column("quantity", str, "as in recovery.ecsv"),
     Column("line", str, "of a flux; masked for all others"),
     Column("n", int, "measurements"),
@@ -203,14 +221,18 @@ def _galaxy_rows(path, quantities, known):
             errors = tuple(_number(row, name) for name in item.errors)
             values = _number(truth, item.truth), _number(row, item.name), errors if len(errors) > 1 else errors[0]
             used = state == "ok" and _dust_corrected(row, item.name)
-            rows.append(recovery_row(str(row["galaxy"]), item.name, *values, state, used, region="all"))
+            leaves = item.name in RATES and state == "ok" and "leaves_field" in row.colnames and row["leaves_field"]
+            told = LEAVES_FIELD if leaves else state
+            rows.append(recovery_row(str(row["galaxy"]), item.name, *values, told, used, region="all"))
     return rows
 
 
 def _dust_corrected(row, quantity):
     """Whether a star-formation rate is corrected by a Balmer decrement; one that is not is a lower limit."""
     return (
-        quantity != "sfr" or "dust_correction" not in row.colnames or str(row["dust_correction"]).startswith("balmer")
+        quantity not in RATES
+        or "dust_correction" not in row.colnames
+        or str(row["dust_correction"]).startswith("balmer")
     )
 
 

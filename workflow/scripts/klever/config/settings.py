@@ -18,6 +18,8 @@ CONFIG = "config/config.yaml"
 _FIG3 = "macs0451"
 _FIG11 = ("sp15", "sp1", "MUSE_SW_461-99-99", "R2248_LRb_p1_M3_Q4_58_2")
 _FIGA1 = ("cswa164",)
+# Fig. 7 shows a resolved and a marginally resolved gradient without naming the galaxies: one of each of Table 4
+_FIG7 = ("sp15", "MUSE_NE_111-99-99")
 _FIG2 = ("R2248_LRb_p3_M4_Q3_93_1", "GLASS_01845-99-99")  # Curti et al. (2020)
 
 # Keys, condition on their values, and what to say if it does not hold.
@@ -205,7 +207,7 @@ def check_names(settings, galaxies, bands, instruments, problems):
             if name not in galaxies:
                 text = f"there is no galaxy {name!r} in the table of galaxies{nearest(name, galaxies, 'overrides.')}"
                 problems.add(CONFIG, f"overrides.{name}", text)
-        for key in ("figures.spectra", "figures.planes", "figures.disturbed", "figures.apertures"):
+        for key in ("figures.spectra", "figures.planes", "figures.disturbed", "figures.apertures", "figures.maps"):
             drawn = value_at(settings, key)
             for index, name in enumerate(drawn if isinstance(drawn, list) else []):
                 if name not in galaxies:
@@ -244,23 +246,24 @@ def spectra_galaxies(chosen, galaxies):
 
 
 def gradient_figure_galaxies(figures, galaxies):
-    """Return the galaxies of Fig. 11 of Curti et al. (2020), and the one of Fig. A1.
+    """Return the galaxies of Fig. 11 of Curti et al. (2020), the one of Fig. A1, and those of Fig. 7.
 
     Parameters
     ----------
     figures : dict
-        The section: ``disturbed`` and ``apertures``, each 'auto' or a list. ``auto``: those of the paper, else the
-        first of the survey.
+        The section: ``disturbed``, ``apertures`` and ``maps``, each 'auto' or a list. ``auto``: those of the
+        paper, else the first of the survey.
     galaxies : list of str
         Of the run; others (those of ``exclude``) are left out.
 
     Returns
     -------
-    disturbed, apertures : list of str
+    disturbed, apertures, maps : list of str
         At most one in `apertures`.
     """
     found = []
-    for chosen, paper, number in ((figures["disturbed"], _FIG11, 4), (figures["apertures"], _FIGA1, 1)):
+    choices = (figures["disturbed"], _FIG11, 4), (figures["apertures"], _FIGA1, 1), (figures["maps"], _FIG7, 2)
+    for chosen, paper, number in choices:
         if chosen == "auto":
             chosen = [name for name in paper if name in galaxies] or list(galaxies)[:number]
         found.append([name for name in chosen if name in galaxies])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from klever.gas.field_loss import LEAVES_FIELD
 from klever.gas.sfr import luminosity_distance_cm, star_formation_rate, surface_density
 from klever.maps import Flag, Map, masked
 from klever.row_tables import Column
@@ -36,8 +37,13 @@ COLUMNS = [
     Column("sfr_error_ebv", float, "part of the reddening", _SFR),
     Column("sfr_error_magnification", float, "part of mu", _SFR),
     Column("sfr_magnified", float, "dust corrected, not divided by mu", _SFR),
-    Column("sfr_total", float, "from halpha_flux_total", _SFR),
-    Column("sfr_total_error", float, "1 sigma, as sfr_error", _SFR),
+    Column(
+        "sfr_total", float, "from halpha_flux_total, with the light outside the field: over 1 - outside_fraction", _SFR
+    ),
+    Column("sfr_total_error", float, "1 sigma: as sfr_error, and sfr_total_error_outside in quadrature", _SFR),
+    Column("sfr_total_error_outside", float, "part of the light outside the field: all that is added for it", _SFR),
+    Column("outside_fraction", float, "share of the galaxy's light outside the field, extrapolated over its border"),
+    Column("leaves_field", bool, "outside_fraction is above 0.05: sfr and mu are of the part in the field"),
     Column("state", str, "ok | not_detected | no_magnification | agn"),
 ]
 
@@ -59,7 +65,8 @@ def choose_magnification(row):
     return np.nan, np.nan, "none"
 
 
-def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibration, settings, agn=False):
+def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibration, settings, agn=False,
+             outside=np.nan):  # fmt: skip
     """Return the rows of ``star_formation.ecsv``.
 
     Parameters
@@ -81,6 +88,9 @@ def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibr
         ``galaxy``, ``z``, ``cosmology``, ``dust`` and ``star_formation``.
     agn : bool
         The galaxy has a broad line: Halpha does not tell its star formation.
+    outside : float
+        Share of the light outside the field, from `klever.gas.field_loss.light_outside`; NaN where it is not known,
+        and then nothing is added.
     """
     flux, flux_error, count = halpha
     ebv, ebv_error, origin = reddening
@@ -93,6 +103,7 @@ def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibr
         "n_spaxels": count, "fibre_fraction": fibre_flux / flux, "ebv": ebv,
         "ebv_error": ebv_error, "dust_correction": origin if known else "none", "ebv_negative": bool(ebv < 0),
         "mu": mu, "mu_error": mu_error, "mu_source": mu_source,
+        "outside_fraction": outside, "leaves_field": bool(outside > LEAVES_FIELD),
     }  # fmt: skip
     if plane == "source":
         row["fibre_fraction"] = np.nan
@@ -107,10 +118,13 @@ def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibr
         return [row | {"state": "no_magnification"}]
     found = star_formation_rate(flux, flux_error, *common, (mu, mu_error), rv)
     complete = star_formation_rate(*total, *common, (mu, mu_error), rv)
+    seen = 1 - np.nan_to_num(outside)
+    whole = complete.sfr / seen
     row |= {
         "sfr": found.sfr, "sfr_error": found.error, "sfr_error_flux": found.error_flux,
         "sfr_error_ebv": found.error_ebv, "sfr_error_magnification": found.error_magnification,
-        "sfr_total": complete.sfr, "sfr_total_error": complete.error, "state": "ok",
+        "sfr_total": whole, "sfr_total_error": float(np.hypot(complete.error / seen, whole - complete.sfr)),
+        "sfr_total_error_outside": whole - complete.sfr, "state": "ok",
     }  # fmt: skip
     parts = [name for name in row if name.startswith("sfr")]
     regions = [

@@ -9,7 +9,7 @@ from klever.publish.figure_style import COLOURS, MAP_COLOURS, PAGE_WIDTH, stamp_
 from klever.publish.gradient_panel import draw_gradient, draw_legend, quoted_annuli, rows_of
 from klever.publish.page_frame import Frame
 
-__all__ = ["draw_page", "gradient_sentence", "state_sentence"]
+__all__ = ["draw_example", "draw_page", "gradient_sentence", "state_sentence"]
 
 RATIOS = {
     "N2": r"log [N$\,$II]/H$\alpha$",
@@ -112,17 +112,9 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
             axes.set_ylabel("$y$ [kpc]", labelpad=1)
         else:
             axes.set_yticklabels([])
-        if name == "image":
-            image = _values(source, "F160W")
-            _show(axes, image, frame, "image", "HST F160W", limits=(2, 99.7), stretch=True)
-            _compass(axes, frame, half)
-        elif name == "halpha":
-            peak = np.nanmax(halpha) if np.isfinite(halpha).any() else np.nan
-            _show(axes, halpha / peak if peak > 0 else halpha, frame, "flux", r"H$\alpha$ (peak = 1)", (None, 1.0))
-        elif name == "metallicity":
-            _show(axes, log_oh, frame, "metallicity", "12 + log(O/H)")
-            _apertures(axes, frame, annuli, source_psf)
-            _psf(axes, source_psf, half)
+        if name in {"image", "halpha", "metallicity"}:
+            values = {"image": _values(source, "F160W"), "halpha": halpha, "metallicity": log_oh}[name]
+            _main_map(axes, name, values, frame, half, annuli, source_psf)
         elif name in beyond:
             title = {"residual": "log(O/H) $-$ profile", "velocity": "velocity [km/s]"}[name]
             _show(axes, beyond[name], frame, "diverging", title, centred=name == "residual")
@@ -138,6 +130,48 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
     _titles(figure, height, settings)
     figure.text(0.02, 0.06 / height, footer, ha="left", va="bottom", fontsize=6.5, linespacing=1.25)
     return figure
+
+
+def draw_example(panels, source, metallicity, annuli, gradient, source_psf, properties, region=None):
+    """Draw one galaxy of Fig. 7: F160W, Halpha, metallicity with its apertures, gradient.
+
+    Parameters
+    ----------
+    panels : list of matplotlib.axes.Axes
+        Four.
+    source, metallicity, annuli, gradient, source_psf, properties
+        As for `draw_page`.
+    region : str, optional
+        Whose gradient is drawn; the first one without it.
+    """
+    frame = Frame(source)
+    region = region or next((str(row["region"]) for row in gradient), "all")
+    halpha, log_oh = _values(metallicity, "HALPHA", source), _values(metallicity, "LOG_OH")
+    map_state = str(metallicity.header.get("STATE", "ok"))
+    half = frame.half_width(log_oh, _significant(source, halpha), _reach(annuli))
+    maps = {"image": _values(source, "F160W"), "halpha": halpha, "metallicity": log_oh}
+    for axes, (name, values) in zip(panels[:3], maps.items(), strict=True):
+        axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", xlabel="$x$ [kpc]")
+        _main_map(axes, name, values, frame, half, annuli, source_psf)
+        if axes is not panels[0]:
+            axes.set_yticklabels([])
+    panels[0].set_ylabel("$y$ [kpc]", labelpad=1)
+    draw_gradient(panels[3], region, annuli, gradient, properties,
+                  lambda state: gradient_sentence(state, map_state, source_psf), side="right")  # fmt: skip
+
+
+def _main_map(axes, name, values, frame, half, annuli, source_psf):
+    """Show the image, the line or the metallicity with what belongs on it."""
+    if name == "image":
+        _show(axes, values, frame, "image", "HST F160W", limits=(2, 99.7), stretch=True)
+        _compass(axes, frame, half)
+    elif name == "halpha":
+        peak = np.nanmax(values) if np.isfinite(values).any() else np.nan
+        _show(axes, values / peak if peak > 0 else values, frame, "flux", r"H$\alpha$ (peak = 1)", (None, 1.0))
+    else:
+        _show(axes, values, frame, "metallicity", "12 + log(O/H)")
+        _apertures(axes, frame, annuli, source_psf)
+        _psf(axes, source_psf, half)
 
 
 def _values(maps, name, fallback=None):

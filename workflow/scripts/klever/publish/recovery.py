@@ -4,15 +4,16 @@ import numpy as np
 
 __all__ = ["aperture_fractions", "fitted_gaussian", "format_summary", "recovery_row", "resolved_galaxies", "summarise"]
 
-RELATIVE = {"flux", "mu_halpha", "sfr"}  # quantities whose bias is a fraction of the truth
+RELATIVE = {"flux", "mu_halpha", "sfr", "sfr_total"}  # quantities whose bias is a fraction of the truth
 MEASURED_SLOPES = ("slope_elliptical", "slope_circular")
 INTRINSIC_SLOPES = ("slope_intrinsic_elliptical", "slope_intrinsic_circular")
 SLOPES = MEASURED_SLOPES + INTRINSIC_SLOPES
-QUANTITIES = ("flux", "velocity", "dispersion", "mu_halpha", "sfr", "ebv", "log_mstar", "log_oh", *SLOPES)
+QUANTITIES = ("flux", "velocity", "dispersion", "mu_halpha", "sfr", "sfr_total", "ebv", "log_mstar", "log_oh", *SLOPES)
 UNITS = {
     "flux": "erg s-1 cm-2", "velocity": "km s-1", "dispersion": "km s-1", "mu_halpha": "", "sfr": "Msun yr-1",
-    "ebv": "mag", "log_mstar": "dex", "log_oh": "dex", **dict.fromkeys(SLOPES, "dex kpc-1"),
+    "sfr_total": "Msun yr-1", "ebv": "mag", "log_mstar": "dex", "log_oh": "dex", **dict.fromkeys(SLOPES, "dex kpc-1"),
 }  # fmt: skip
+LEAVES_FIELD = "leaves_field"  # state of a star formation rate
 SUBSAMPLES = 10
 
 
@@ -126,17 +127,18 @@ def summarise(rows):
     Returns
     -------
     list of dict
-        For the samples 'all' (every used row) and 'resolved' (galaxies with a resolved gradient; of the gradients those
-        that are resolved): n, median_abs_pull, median_pull, pull_scatter (1.4826 MAD of the pulls), median_bias
-        (measured - truth; for fluxes and magnifications over the truth), for gradients flattening (weighted regression
-        slope of measured on true gradients, 1 for unbiased ones), unit of the bias, and a note. NaN where there are no
-        rows.
+        For the samples 'all' (every used row), 'resolved' (galaxies with a resolved gradient; of the gradients those
+        that are resolved) and 'in_field' (without the galaxies that leave the field): n, median_abs_pull, median_pull,
+        pull_scatter (1.4826 MAD of the pulls), median_bias (measured - truth; for fluxes, rates and magnifications over
+        the truth), for gradients flattening (weighted regression slope of measured on true gradients, 1 for unbiased
+        ones), unit of the bias, and a note. NaN where there are no rows.
     """
     keys = dict.fromkeys(("flux", row["line"]) for row in rows if row["quantity"] == "flux")
     keys |= dict.fromkeys((quantity, None) for quantity in QUANTITIES[1:])
     resolved = resolved_galaxies(rows)
+    outside = {row["galaxy"] for row in rows if row["state"] == LEAVES_FIELD}
     summary = []
-    for sample in ("all", "resolved"):
+    for sample in ("all", "resolved", "in_field"):
         for quantity, line in keys:
             chosen = [
                 row for row in rows if row["used"] and row["quantity"] == quantity and line in (None, row["line"])
@@ -145,6 +147,8 @@ def summarise(rows):
                 chosen = [row for row in chosen if row["galaxy"] in resolved]
                 if quantity in SLOPES:
                     chosen = [row for row in chosen if row["state"] == "resolved"]
+            if sample == "in_field":
+                chosen = [row for row in chosen if row["galaxy"] not in outside]
             summary.append({"sample": sample, "quantity": quantity, "line": line, **_statistics(quantity, chosen)})
     return summary
 
@@ -185,7 +189,9 @@ def _note(quantity, bias=np.nan, flattening=np.nan):
     if quantity == "mu_halpha":
         return "truth: whole field over whole source; measured: significant pixels"
     if quantity == "sfr":
-        return "truth: whole galaxy; measured: Halpha spaxels above 5 sigma"
+        return "truth: whole galaxy; measured: Halpha spaxels above 5 sigma, in the field (the paper's recipe)"
+    if quantity == "sfr_total":
+        return "truth: whole galaxy; measured: with the wings of the light and an estimate of what leaves the field"
     if quantity == "ebv":
         return "truth: one value per galaxy; measured: Halpha/Hbeta of the pseudo-fibre"
     if quantity == "log_mstar":
@@ -206,7 +212,11 @@ def format_summary(summary):
     """Return the summary as text for a terminal."""
     head = f"{'quantity':<22}{'n':>5}{'med|pull|':>11}{'med pull':>10}{'scatter':>9}{'bias':>10}{'flattening':>24}"
     lines = ["Recovery of the simulated truth: pull = (measured - truth) / error"]
-    titles = {"all": "all measurements", "resolved": "galaxies with a resolved gradient"}
+    titles = {
+        "all": "all measurements",
+        "resolved": "galaxies with a resolved gradient",
+        "in_field": "without those that leave the field",
+    }
     for sample, title in titles.items():
         lines += ["", f"{title}:", head]
         for row in summary:

@@ -13,7 +13,7 @@ PANELS = (
     ("velocity dispersion", "[km/s]", [("dispersion", None, True)], False),
     ("magnification", "", [("mu_halpha", None, True)], True),
     ("12 + log(O/H)", "", [("log_oh", None, True)], False),
-    ("star-formation rate", r"[M$_\odot$/yr]", [("sfr", None, True)], True),
+    ("star-formation rate", r"[M$_\odot$/yr]", [("sfr_total", None, True)], True),
     ("E(B$-$V)", "[mag]", [("ebv", None, True)], False),
     (r"log stellar mass", r"[M$_\odot$]", [("log_mstar", None, True)], False),
     ("gradient", "[dex/kpc]", [("slope_circular", None, False), ("slope_elliptical", None, True)], False),

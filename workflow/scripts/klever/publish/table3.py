@@ -26,7 +26,7 @@ COLUMNS = [
     Column("z", float, "redshift"),
     Column("sfr", float, "star formation rate of the spaxels above 5 sigma (the paper's), over mu", _UNITS["sfr"]),
     Column("sfr_error", float, "1 sigma: flux, reddening and magnification", _UNITS["sfr"]),
-    Column("sfr_total", float, "with the wings of the galaxy", _UNITS["sfr"]),
+    Column("sfr_total", float, "with the wings of the galaxy and what may lie outside the field", _UNITS["sfr"]),
     Column("sfr_total_error", float, "1 sigma", _UNITS["sfr"]),
     *LENS_COLUMNS["sfr"],
     Column("fibre_fraction", float, "Halpha flux in the pseudo-fibre over that of the spaxels above 5 sigma"),
