@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from survey_runs import copy_workflow, planned, snakemake, write_survey
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.workflow
 
 AGGREGATES = {
     "gradient_tables", "detection_tables", "magnification_models", "magnification_table", "field_figure", "recovery",
-    "recovery_figure", "run_population", "population", "audit", "gradient_figures", "all",
+    "recovery_figure", "run_population", "population", "audit", "gradient_figures", "global_properties", "all",
 }  # fmt: skip
 
 
@@ -19,8 +20,11 @@ def test_a_second_run_has_nothing_to_do(survey):
 
 
 def test_touching_every_file_reruns_nothing(survey):
+    """But of folders that are products as a whole, such as a lens's realisations: Snakemake has no checksum of those."""
+    whole = {folder.parent for folder in survey.rglob(".snakemake_timestamp")}
+    assert whole
     for folder, _, names in os.walk(survey):
-        if ".snakemake" not in folder:
+        if ".snakemake" not in folder and Path(folder) not in whole:
             for name in names:
                 os.utime(os.path.join(folder, name))  # noqa: PTH118
     assert planned(survey) == {}
@@ -85,6 +89,7 @@ def test_two_runs_give_the_same_tables(finished, survey):
     assert done.returncode == 0, done.stdout
     tables = sorted(path.relative_to(finished) for path in (finished / "results").rglob("*.ecsv"))
     tables += sorted(path.relative_to(finished) for path in (finished / "results").rglob("*.tex"))
+    tables = [name for name in tables if name.name != "runtimes.ecsv"]  # the times it took
     assert len(tables) > 10
     different = [str(name) for name in tables if (finished / name).read_bytes() != (survey / name).read_bytes()]
     assert different == []

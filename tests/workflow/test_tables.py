@@ -49,7 +49,7 @@ def test_each_table_is_there_for_people_and_for_machines(finished, name):
     folder = finished / "results/tables"
     assert len(Table.read(folder / f"{name}.ecsv", format="ascii.ecsv")) > 0
     text = (folder / f"{name}.tex").read_text()
-    assert text.count(r"\hline") == 3
+    assert text.count(r"\hline") == 3 * text.count(r"\end{table") > 0
     assert r"\caption{" in text
     assert r"\label{tab:" in text
     if name != "table1":
