@@ -20,7 +20,7 @@ def test_a_second_run_has_nothing_to_do(survey):
 
 
 def test_touching_every_file_reruns_nothing(survey):
-    """But of folders that are products as a whole, such as a lens's realisations: Snakemake has no checksum of those."""
+    """But of folders that are products, such as a lens's realisations: Snakemake has no checksum of those."""
     whole = {folder.parent for folder in survey.rglob(".snakemake_timestamp")}
     assert whole
     for folder, _, names in os.walk(survey):
