@@ -34,7 +34,7 @@ spaxel: .venv/installed
 	@$(BIN)/python workflow/scripts/draw_spaxel.py --directory $(SURVEY) $(GALAXY) $(BAND) $(X) $(Y)
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slurm: .venv/installed
 	tests/slurm/run.sh $(BIN)/python -m pytest tests/workflow/test_slurm.py -s

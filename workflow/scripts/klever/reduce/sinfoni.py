@@ -12,6 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from klever.cubes.axes import celestial_header
+from klever.cubes.fitsheaders import check_headers
 from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
 from klever.grids import Grid, sky_to_offsets
@@ -99,8 +100,9 @@ def read_sinfoni(path):
     Raises
     ------
     InputError
-        It cannot be read, or there is no cube in its primary HDU.
+        It cannot be read, there is no cube in its primary HDU, or it has no MJD-OBS.
     """
+    check_headers(path)
     try:
         with fits.open(path, memmap=False) as hdus:
             header = hdus[0].header
