@@ -1,5 +1,6 @@
 """Telluric and flux calibration, cosmic rays, SINFONI, the files and the table of exposures."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,26 @@ def test_broken_exposures_are_told(exposure_files, tmp_path):
         read_frame(tmp_path / "image.fits")
     with pytest.raises(InputError, match="no cube in its primary"):
         read_sinfoni(tmp_path / "image.fits")
+
+
+@pytest.mark.parametrize("harm", ["truncated", "absurd", "gone"])
+def test_damaged_exposures_are_told(exposure_files, tmp_path, harm):
+    kmos, sinfoni = tmp_path / "kmos.fits", tmp_path / "sinfoni.fits"
+    kmos.write_bytes(Path(exposure_files[0]).read_bytes())
+    cube = fits.PrimaryHDU(np.ones((300, 8, 8), np.float32), fits.Header({"CRVAL3": 1.5, "CDELT3": 0.001, "CRPIX3": 1}))
+    cube.writeto(sinfoni)
+    for path in (kmos, sinfoni):
+        whole = path.read_bytes()
+        if harm == "truncated":
+            path.write_bytes(whole[: 2880 + len(whole) // 8])
+        elif harm == "absurd":
+            path.write_bytes(re.sub(rb"NAXIS3  = {1,30}(256|300)", b"NAXIS3  =  99999999999999999999", whole))
+        else:
+            path.unlink()
+    with pytest.raises(InputError, match=r"sinfoni\.fits"):
+        read_sinfoni(sinfoni)
+    with pytest.raises(InputError, match=r"kmos\.fits"):
+        read_ifu(kmos, 5)
 
 
 def test_pointing_is_inspected_before_its_reduction(exposure_files, tmp_path):

@@ -132,8 +132,8 @@ def draw_page(source, metallicity, annuli, gradient, source_psf, properties, set
     return figure
 
 
-def draw_example(panels, source, metallicity, annuli, gradient, source_psf, properties, region=None):
-    """Draw one galaxy of Fig. 7: F160W, Halpha, metallicity with its apertures, gradient.
+def draw_example(panels, source, metallicity, annuli, gradient, source_psf, properties):
+    """Draw one galaxy of Fig. 7: F160W, Halpha, metallicity with its apertures, gradient of its first region.
 
     Parameters
     ----------
@@ -141,11 +141,9 @@ def draw_example(panels, source, metallicity, annuli, gradient, source_psf, prop
         Four.
     source, metallicity, annuli, gradient, source_psf, properties
         As for `draw_page`.
-    region : str, optional
-        Whose gradient is drawn; the first one without it.
     """
     frame = Frame(source)
-    region = region or next((str(row["region"]) for row in gradient), "all")
+    region = next((str(row["region"]) for row in gradient), "all")
     halpha, log_oh = _values(metallicity, "HALPHA", source), _values(metallicity, "LOG_OH")
     map_state = str(metallicity.header.get("STATE", "ok"))
     half = frame.half_width(log_oh, _significant(source, halpha), _reach(annuli))

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.io import fits
 
 from klever.cubes.axes import celestial_header, is_number
-from klever.cubes.fitsheaders import check_headers
+from klever.cubes.fitsfiles import open_fits, pixels
 from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
 
@@ -62,17 +61,13 @@ def read_frame(path):
     InputError
         It cannot be read, holds no IFU, or lacks MJD-OBS.
     """
-    check_headers(path)
-    try:
-        with fits.open(path, memmap=False) as hdus:
-            header = hdus[0].header
-            filled = [
-                int(match[1])
-                for hdu in hdus
-                if (match := re.fullmatch(r"IFU\.(\d+)\.DATA", hdu.name)) and hdu.header.get("NAXIS") == 3
-            ]
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} cannot be read as FITS ({error}); replace the exposure.") from error
+    with open_fits(path) as hdus:
+        header = hdus[0].header
+        filled = [
+            int(match[1])
+            for hdu in hdus
+            if (match := re.fullmatch(r"IFU\.(\d+)\.DATA", hdu.name)) and hdu.header.get("NAXIS") == 3
+        ]
     if not filled:
         raise InputError(f"{path} holds no cube IFU.n.DATA; give reconstructed exposures (SCI_RECONSTRUCTED) of KMOS.")
     if not is_number(header.get("MJD-OBS")):
@@ -106,14 +101,14 @@ def read_ifu(path, ifu):
     InputError
         The IFU has no data or no ``NOISE``, which weights and clipping need.
     """
-    with fits.open(path, memmap=False) as hdus:
+    with open_fits(path) as hdus:
         names = [hdu.name for hdu in hdus]
         for name in (f"IFU.{ifu}.DATA", f"IFU.{ifu}.NOISE"):
             if name not in names or hdus[name].header.get("NAXIS") != 3:
                 raise InputError(f"{path} has no cube in {name}; reconstruct the exposure with its noise.")
         hdu = hdus[f"IFU.{ifu}.DATA"]
-        flux = hdu.data.astype(np.float32)
-        error = hdus[f"IFU.{ifu}.NOISE"].data.astype(np.float32)
+        flux = pixels(hdu, path).astype(np.float32)
+        error = pixels(hdus[f"IFU.{ifu}.NOISE"], path).astype(np.float32)
         wavelength, _ = spectral_axis(hdu.header, len(flux), hdus)
         header = celestial_header(hdu.header)
     with np.errstate(invalid="ignore"):

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from klever.cubes.axes import celestial_header
-from klever.cubes.fitsheaders import check_headers
+from klever.cubes.fitsfiles import open_fits, pixels
 from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
 from klever.grids import Grid, sky_to_offsets
@@ -102,17 +102,13 @@ def read_sinfoni(path):
     InputError
         It cannot be read, there is no cube in its primary HDU, or it has no MJD-OBS.
     """
-    check_headers(path)
-    try:
-        with fits.open(path, memmap=False) as hdus:
-            header = hdus[0].header
-            if header.get("NAXIS") != 3:
-                raise InputError(f"{path} has no cube in its primary HDU; give reconstructed exposures of SINFONI.")
-            flux = hdus[0].data.astype(np.float32)
-            wavelength, _ = spectral_axis(header, len(flux), hdus)
-            celestial = celestial_header(header)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as FITS ({error}); replace the exposure.") from error
+    with open_fits(path) as hdus:
+        header = hdus[0].header
+        if header.get("NAXIS") != 3:
+            raise InputError(f"{path} has no cube in its primary HDU; give reconstructed exposures of SINFONI.")
+        flux = pixels(hdus[0], path).astype(np.float32)
+        wavelength, _ = spectral_axis(header, len(flux), hdus)
+        celestial = celestial_header(header)
     flux[flux == 0] = np.nan
     words = [str(header.get(key, "")) for key in ("ESO PRO CATG", "ESO DPR TYPE", "OBJECT")] + [Path(path).name]
     is_sky = any(re.search(r"(?<![A-Z])SKY(?![A-Z])", word.upper()) for word in words)
