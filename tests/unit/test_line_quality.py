@@ -12,11 +12,6 @@ from klever.publish.quality_block import FLAG_COLOURS, Block, choose_spaxels, wo
 from line_quality import draw_line_quality
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("KLEVER_KERNEL_CACHE", str(tmp_path))  # put back after the step has set its own
-
-
 def page(tmp_path, cubes, maps, bands, **changes):
     settings = {"galaxy": "mock", "name": "Mock", "z": Z, "bands": bands, "simulated": True, "lines": FIT,
                 "figures": {"dpi": 60}} | changes  # fmt: skip
@@ -28,7 +23,7 @@ def page(tmp_path, cubes, maps, bands, **changes):
     output = tmp_path / "quality.pdf", tmp_path / "quality.png"
     lines = RESOURCES / "lines.yaml"
     draw_line_quality([paths[band][0] for band in bands], [paths[band][1] for band in bands], lines, lines,
-                      RESOURCES / "instruments.yaml", tmp_path / "kernel.txt", *output, settings)  # fmt: skip
+                      RESOURCES / "instruments.yaml", *output, settings)  # fmt: skip
     return output
 
 

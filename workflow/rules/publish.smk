@@ -44,7 +44,6 @@ rule line_quality:
         line_list=line_list,
         shipped_lines=RESOURCES / "lines.yaml",
         instruments=RESOURCES / "instruments.yaml",
-        kernel=ancient("results/kernel/compiled.txt"),
     output:
         pdf="results/galaxies/{galaxy}/quality.pdf",
         png=report(

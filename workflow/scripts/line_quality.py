@@ -1,8 +1,6 @@
 """Draw the page on the quality of a galaxy's line fits: maps and chosen spectra of every band and group."""
 
-import os
-from pathlib import Path
-
+import numpy as np
 from astropy.io import fits
 
 from klever.cubes.cube import Cube
@@ -17,7 +15,7 @@ from klever.publish.spaxel_fit import fit_from_maps, fitted_groups, has_spectrum
 from klever.spectral_lines import instrumental_sigma, load_instruments, load_line_list
 
 
-def draw_line_quality(cubes, linemaps, line_list, shipped_lines, instruments, kernel, pdf, png, settings):
+def draw_line_quality(cubes, linemaps, line_list, shipped_lines, instruments, pdf, png, settings):
     """Draw the page of one galaxy.
 
     Parameters
@@ -26,8 +24,6 @@ def draw_line_quality(cubes, linemaps, line_list, shipped_lines, instruments, ke
         Canonical cube and maps of each band, in the order of ``settings["bands"]``.
     line_list, shipped_lines, instruments : path-like
         As the step `lines` takes them.
-    kernel : path-like
-        File in the folder of the machine code, see ``compile_kernel.py``.
     pdf, png : path-like
         Outputs.
     settings : dict
@@ -38,7 +34,6 @@ def draw_line_quality(cubes, linemaps, line_list, shipped_lines, instruments, ke
     InputError
         A product cannot be read, or was made with another line list.
     """
-    os.environ["KLEVER_KERNEL_CACHE"] = str(Path(kernel).parent)
     known, table = (
         load_line_list(line_list, shipped_lines, settings["lines"]["doublet_ratios"]),
         load_instruments(instruments),
@@ -59,37 +54,53 @@ def _blocks(name, path, maps, known, instruments, settings, product):
     groups = fitted_groups(maps)
     if not groups:
         return []
-    options = settings["lines"]
+    options = settings["lines"] | {"engine": "numpy"}  # for a dozen spectra faster than loading the compiled one
     cube = Cube.read(path)
     sigma = instrumental_sigma(instruments, maps.header["INSTRUME"], name, maps.header.get("RESOLUT"))
     band = band_models(cube, known, sigma, maps.header["Z"], options["groups"])
     models = {model.group.name.upper(): model for model in band.models}
     bins, _ = bins_of(cube, band, options)
-    spectra, blocks = {}, []
-    for group in groups:
-        base = group if group in models else next((key for key in models if group.startswith(f"{key}_")), None)
-        if base is None:
-            raise InputError(f"{product} has the group {group}, which the line list does not have in this band; "
-                             f"make the maps again: snakemake {product}")  # fmt: skip
-        if base not in spectra:
-            spectra[base] = group_spectra(cube, band, models[base], options, bins)
-        blocks += _block(name, group, base, maps, spectra[base], settings, path)
-    return blocks
+    owners = {group: _owner(group, models, product) for group in groups}
+    found = [_block(name, group, owner, models[owner], maps, settings, path) for group, owner in owners.items()]
+    blocks = [(block, chosen, owner) for block, chosen, owner in filter(None, found)]
+    for owner in dict.fromkeys(owners.values()):
+        own = [(block, chosen) for block, chosen, base in blocks if base == owner]
+        asked = np.zeros(cube.flux.shape[1:], bool)
+        for x, y in (place for _, chosen in own for place in chosen.values()):
+            asked[y, x] = True
+        spectra = group_spectra(cube, band, models[owner], options, bins, asked)
+        for block, chosen in own:
+            _fit_chosen(block, chosen, spectra, options, block.group.removeprefix(owner))
+    return [block for block, _, _ in blocks]
 
 
-def _block(name, group, base, maps, spectra, settings, path):
-    """One block with the fits of its chosen spaxels; none for a component whose main line has no map."""
-    suffix = group.removeprefix(base)
-    main = f"{spectra.model.names[spectra.model.main]}{suffix}"
+def _owner(group, models, product):
+    """Name of the group of the line list that a group of maps, possibly a broad component, belongs to."""
+    owner = group if group in models else next((key for key in models if group.startswith(f"{key}_")), None)
+    if owner is None:
+        raise InputError(f"{product} has the group {group}, which the line list does not have in this band; "
+                         f"make the maps again: snakemake {product}")  # fmt: skip
+    return owner
+
+
+def _block(name, group, owner, model, maps, settings, path):
+    """One block, its chosen spaxels and its owner; none for a component whose main line has no map."""
+    main = f"{model.names[model.main]}{group.removeprefix(owner)}"
     if main not in maps:
-        return []
+        return None
     block = Block(name, group, maps, main, fits.getheader(path))
-    chosen = choose_spaxels(block.flux, block.snr, block.chi2, block.flags, settings["lines"]["detection_snr"])
+    return (
+        block,
+        choose_spaxels(block.flux, block.snr, block.chi2, block.flags, settings["lines"]["detection_snr"]),
+        owner,
+    )
+
+
+def _fit_chosen(block, chosen, spectra, options, suffix):
     for kind, (x, y) in chosen.items():
         if has_spectrum(spectra, x, y):
-            fit = fit_from_maps(spectra, maps, x, y, suffix)
-            block.fits.append((kind, with_best_fit(fit, spectra, settings["lines"])))
-    return [block]
+            fit = fit_from_maps(spectra, block.maps, x, y, suffix)
+            block.fits.append((kind, with_best_fit(fit, spectra, options)))
 
 
 if __name__ == "__main__":

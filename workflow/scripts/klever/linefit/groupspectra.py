@@ -58,7 +58,7 @@ def bins_of(cube, band, options):
     return bins, line or ""
 
 
-def group_spectra(cube, band, model, options, bins=None):
+def group_spectra(cube, band, model, options, bins=None, chosen=None):
     """Spectra of a group's window, as they are fitted.
 
     Parameters
@@ -71,6 +71,8 @@ def group_spectra(cube, band, model, options, bins=None):
         ``lines`` as in ``config.yaml``.
     bins : ndarray of int, shape (ny, nx), optional
         From `bins_of`: mean spectra of bins take the place of smoothed ones.
+    chosen : ndarray of bool, shape (ny, nx), optional
+        The spaxels whose neighbourhood is asked for a velocity, which takes most of the time; all by default.
 
     Returns
     -------
@@ -90,7 +92,8 @@ def group_spectra(cube, band, model, options, bins=None):
     variance = smoothed_variance(error, valid, fwhm, band.autocorrelation, weight)
     index = np.full(inside.shape, NO_BIN)
     index[inside] = np.arange(np.count_nonzero(inside))
-    prior = _neighbourhood_velocity(model, wavelength, flux, error, valid, cube.spaxel_scale, options)
+    asked = inside if chosen is None else inside & chosen
+    prior = _neighbourhood_velocity(model, wavelength, flux, error, valid, cube.spaxel_scale, options, asked)
     return GroupSpectra(
         model, wavelength, smoothed[:, inside].T, np.sqrt(variance[:, inside]).T, prior[inside], index, near, sky
     )
@@ -128,8 +131,10 @@ def sky_fraction(cube, channels, near):
     return np.where(near, share, 0.0)
 
 
-def _neighbourhood_velocity(model, wavelength, flux, error, valid, spaxel_scale, options):
+def _neighbourhood_velocity(model, wavelength, flux, error, valid, spaxel_scale, options, asked):
     """Velocity (km/s) of the sum of the neighbours of each spaxel, shape (ny, nx); NaN where that shows no line.
+
+    Only that of the spaxels `asked`, a mask of shape (ny, nx), is looked for.
 
     The ring around a spaxel, whose noise is nearly not the spaxel's own, is asked first; where it shows nothing (a
     compact source) the whole neighbourhood.
@@ -141,7 +146,7 @@ def _neighbourhood_velocity(model, wavelength, flux, error, valid, spaxel_scale,
     whole = [_box_sum(values, reach) for values in data]
     ring = [total - _box_sum(values, hole) for total, values in zip(whole, data, strict=True)]
     velocity = np.full(flux.shape[1:], np.nan)
-    open_ = valid.any(axis=0)
+    open_ = asked.copy()
     for total, square, count in (ring, whole):
         rows = np.nonzero(open_)
         if not rows[0].size:
