@@ -23,3 +23,31 @@ rule lens:
         | {"lens_model": SURVEY.lens(wildcards.galaxy)},
     script:
         "../scripts/lens.py"
+
+
+# One table stands for the maps of all realisations of a model, which would be inputs of every galaxy otherwise.
+rule lens_realisations:
+    input:
+        kappa=realisation_maps("kappa"),
+        gamma=realisation_maps("gamma"),
+    output:
+        index="results/lenses/{lens}/realisations/{model}.ecsv",
+    log:
+        "logs/lens_realisations/{lens}/{model}.log",
+    benchmark:
+        "results/benchmarks/lens_realisations/{lens}/{model}.tsv"
+    wildcard_constraints:
+        model="analysis|alternatives/[^/]+",
+    conda:
+        "../../envs/lens_realisations.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        settings=lambda wildcards: {
+            "code": code_digest(SCRIPTS / "lens_realisations.py"),
+            "lens": wildcards.lens,
+            "model": wildcards.model.removeprefix("analysis").removeprefix("alternatives/"),
+        },
+    script:
+        "../scripts/lens_realisations.py"

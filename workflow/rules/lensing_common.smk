@@ -1,4 +1,6 @@
 # What the rules of lens fits and lensing figures share: inputs and parameters.
+import functools
+
 import yaml
 
 LENSES = [name for name in dict.fromkeys(SURVEY.galaxy(galaxy)["lens"] for galaxy in GALAXIES) if name != "none"]
@@ -115,11 +117,40 @@ def field_settings(wildcards):
     }
 
 
+@functools.cache
+def realisation_table(lens, other=""):
+    """Table of the realisations of a lens's model, or of another one of its field; none if it has no files of any."""
+    model = SURVEY.alternative_models(lens)[other] if other else SURVEY.lens_model(lens)
+    name = f"alternatives/{other}" if other else "analysis"
+    return [f"results/lenses/{lens}/realisations/{name}.ecsv"] if SURVEY.files_of(model) else []
+
+
+def realisations_of(wildcards):
+    """Input function: what stands for the realisations of a galaxy's lens model, a table or a simulated folder."""
+    lens = SURVEY.galaxy(wildcards.galaxy)["lens"]
+    folder = SURVEY.lens_model(lens)["range_directory"]
+    return [folder] if folder else realisation_table(lens)
+
+
+def realisation_maps(kind):
+    """Input function: the maps of this kind of the realisations of a lens model."""
+
+    def paths(wildcards):
+        other = wildcards.model.removeprefix("alternatives/") if "/" in wildcards.model else ""
+        models = SURVEY.alternative_models(wildcards.lens) if other else {"": SURVEY.lens_model(wildcards.lens)}
+        if other not in models:
+            raise WorkflowError(f"The lens {wildcards.lens} has no alternative model {other}.")
+        return SURVEY.files_of(models[other], kind)
+
+    return paths
+
+
+@functools.cache
 def alternatives_of(lens):
     """The other models of a lens's field, with the files of their realisations."""
     models = {} if lens == "none" else SURVEY.alternative_models(lens)
     return {
-        name: model | {f"{kind}_files": SURVEY.files_of(model, kind) for kind in ("kappa", "gamma")}
+        name: model | dict.fromkeys(("kappa_files", "gamma_files"), realisation_table(lens, name))
         for name, model in models.items()
     }
 
@@ -138,5 +169,5 @@ def alternative_files(models):
             found.append(model["alternatives_directory"])
         else:
             files = [model[kind] for kind in ("x_deflection", "y_deflection", "kappa", "gamma", "model", "chain")]
-            found += [path for path in files if path] + model["kappa_files"] + model["gamma_files"]
+            found += [path for path in files if path] + model["kappa_files"]
     return list(dict.fromkeys(found))

@@ -31,8 +31,8 @@ rule magnification:
         aligned="results/galaxies/{galaxy}/aligned.fits",
         source="results/galaxies/{galaxy}/source.fits",
         lens="results/galaxies/{galaxy}/lens.fits",
-        kappa_realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy, "kappa"),
-        gamma_realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy, "gamma"),
+        kappa_realisations=realisations_of,
+        gamma_realisations=realisations_of,
         model=lens_map("model"),
         chain=lens_map("chain"),
     output:
@@ -65,8 +65,8 @@ rule lens_spread:
         metallicity="results/galaxies/{galaxy}/metallicity.fits",
         magnification="results/galaxies/{galaxy}/magnification.ecsv",
         calibrations=RESOURCES / "calibrations.json",
-        kappa_realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy, "kappa"),
-        gamma_realisations=lambda wildcards: SURVEY.realisation_files(wildcards.galaxy, "gamma"),
+        kappa_realisations=realisations_of,
+        gamma_realisations=realisations_of,
         model=lens_map("model"),
         chain=lens_map("chain"),
         alternatives=lambda wildcards: alternative_files(

@@ -1,17 +1,22 @@
 """Total magnification of a galaxy, in the two ways of Curti et al. (2020), Sect. 3.2.3.
 
-mu_halpha: flux of the significant image pixels over their flux in the source plane. mu_maps: 1/|det A| at the galaxy's
-position from the model's convergence and shear, with the spread of its realisations.
+mu_halpha: flux of the significant image pixels over their flux in the source plane; both are of the part of the galaxy
+that the field shows. mu_maps: 1/|det A| at the galaxy's position from the model's convergence and shear, with the
+spread of its realisations.
 """
 
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from klever.align.bandmaps import valid_pixels
+from klever.errors import InputError
 from klever.operators import renormalised
+from klever.row_tables import read_table
+from klever.source.sourceplane import multiplicity
 
-__all__ = ["FluxRatio", "find_realisations", "flux_ratio", "realisation_magnifications"]
+__all__ = ["FluxRatio", "covered_fraction", "find_realisations", "flux_ratio", "realisation_magnifications"]
 
 MAXIMUM_MAGNIFICATION = 1e4  # a realisation whose critical line passes the position would be infinite
 
@@ -55,7 +60,42 @@ class FluxRatio:
         return abs(self.mu) * float(np.sqrt(max(variance, 0.0)))
 
 
-def flux_ratio(line, band, resampling, averaging, areas, snr, landed, images):
+def covered_fraction(plane, field, significant, inverse_mu, areas):
+    """Return the fraction of each source pixel that the significant image pixels cover.
+
+    Parameters
+    ----------
+    plane : klever.source.delensing.Delensing
+    field : ndarray of bool, shape (ny, nx)
+        Image pixels with data.
+    significant : ndarray of bool, shape (ny, nx)
+        Those of them that count.
+    inverse_mu : ndarray, shape (ny, nx)
+        1/abs(mu) of the lens; 0 where it is not known.
+    areas : pair of float
+        Of an image and of a source pixel, arcsec2.
+
+    Returns
+    -------
+    ndarray, shape (source pixels,)
+        From 0 to 1. An image that is too faint to count does not dilute one that does. A pixel on the border of what
+        the field shows counts with the area, traced from the image, that the field covers of it: counted whole, the
+        border makes the source flux of a long, highly magnified arc 10 to 30 % too large.
+    """
+    inside, bright = np.ravel(field).astype(float), np.ravel(significant).astype(float)
+    own = renormalised(plane.operator, inside)
+    landed = plane.coverage * (plane.operator @ inside)
+    images = multiplicity(own, field.shape[1])
+    seen = (landed > 0).reshape(plane.grid.shape)
+    interior = ndimage.binary_erosion(ndimage.binary_fill_holes(seen), np.ones((3, 3))).ravel()
+    traced = landed * (own @ np.ravel(inverse_mu)) * areas[0] / areas[1] / np.maximum(images, 1)
+    # inside, rays are counted, for their traced area is noisy where few of them land
+    counted = plane.operator @ bright * multiplicity(plane.operator, field.shape[1])
+    on_border = np.minimum(own @ bright * images, 1.0) * np.minimum(traced, 1.0)
+    return np.where(interior, np.minimum(counted, 1.0), on_border) * (landed > 0)
+
+
+def flux_ratio(line, band, resampling, plane, areas, snr, inverse_mu):
     """Compare the flux of a line's significant pixels in the image plane with their flux in the source plane.
 
     Parameters
@@ -65,24 +105,21 @@ def flux_ratio(line, band, resampling, averaging, areas, snr, landed, images):
         Line maps on spaxels, flux per spaxel.
     resampling : scipy.sparse.csr_matrix
         Spaxels to aligned pixels.
-    averaging : scipy.sparse.csr_matrix
+    plane : klever.source.delensing.Delensing
         Aligned to source pixels.
     areas : pair of float
         Of an aligned and of a source pixel, arcsec2.
-    snr : tuple (value, error) of ndarray, and float threshold
+    snr : tuple (value, error) of ndarray, shape (ny, nx), and float threshold
         Aligned map as ``(value, error, threshold)``.
-    landed : ndarray, shape (n_source,)
-        Sub-pixels in each source pixel.
-    images : ndarray of int, shape (n_source,)
-        Images of each source pixel.
+    inverse_mu : ndarray, shape (ny, nx)
+        As for `covered_fraction`, by which source pixels count.
 
     Returns
     -------
     FluxRatio or None
-        None if no pixel is significant. A source pixel counts with the fraction of it that the significant pixels of an
-        image cover: an image that is too faint to count must not dilute the one that does.
+        None if no pixel is significant.
     """
-    value, error, threshold = (np.ravel(v) for v in snr)
+    value, error, threshold = snr
     with np.errstate(invalid="ignore", divide="ignore"):
         mask = np.isfinite(value) & (value / error > threshold)
     if not mask.any():
@@ -90,12 +127,12 @@ def flux_ratio(line, band, resampling, averaging, areas, snr, landed, images):
     product = band.maps[line]
     valid = valid_pixels(product)
     to_image = renormalised(resampling, valid)
-    to_source = renormalised((averaging @ resampling).tocsr(), valid)
-    fraction = np.minimum(averaging @ mask.astype(float) * images, 1.0) * (landed > 0)
+    to_source = renormalised((plane.operator @ resampling).tocsr(), valid)
+    fraction = covered_fraction(plane, np.isfinite(value), mask, inverse_mu, areas)
     scale = np.max(np.abs(product.value[valid]))
     flux = np.where(valid, product.value, 0.0).ravel() / scale / band.grid.pixel_area
     sigma = np.where(valid, product.error, 0.0).ravel() / scale / band.grid.pixel_area
-    image_sum = areas[0] * (to_image.T @ mask.astype(float))
+    image_sum = areas[0] * (to_image.T @ mask.ravel().astype(float))
     source_sum = areas[1] * (to_source.T @ fraction)
     blurred_image, blurred_source = (band.correlation @ (weight * sigma) for weight in (image_sum, source_sum))
     variance_image, variance_source = (image_sum * sigma) @ blurred_image, (source_sum * sigma) @ blurred_source
@@ -109,26 +146,42 @@ def flux_ratio(line, band, resampling, averaging, areas, snr, landed, images):
 
 
 def find_realisations(paths, kind):
-    """List the maps of one kind among files and folders.
+    """List the maps of one kind among files, folders and tables of files.
 
     Parameters
     ----------
     paths : list of path
-        Folders stand for the files ``*_<kind>.fits`` in them, sorted by name.
+        Folders stand for the files ``*_<kind>.fits`` in them, sorted by name; tables (``.ecsv``, of the step
+        `lens_realisations`) for the files of this kind that they name.
     kind : str
         "kappa" or "gamma".
 
     Returns
     -------
     list of Path
+
+    Raises
+    ------
+    InputError
+        A file that a table names is gone or has another size.
     """
     found = []
     for path in map(Path, paths):
         if path.is_dir():
             found += sorted(path.glob(f"*_{kind}.fits*"))
+        elif path.suffix == ".ecsv":
+            found += [_listed(row, path) for row in read_table(path) if row["kind"] == kind]
         else:
             found.append(path)
     return found
+
+
+def _listed(row, table):
+    path = Path(row["path"])
+    if not path.is_file() or path.stat().st_size != row["size"]:
+        raise InputError(f"{path} is gone or has another size than when {table} was made; run snakemake again without "
+                         f"changing files meanwhile, or put the file back.")  # fmt: skip
+    return path
 
 
 def realisation_magnifications(realisations, west, north, z_source, cosmology):
