@@ -3,7 +3,10 @@ import functools
 
 import yaml
 
-LENSES = [name for name in dict.fromkeys(SURVEY.galaxy(galaxy)["lens"] for galaxy in GALAXIES) if name != "none"]
+LENS_MEMBERS = {}
+for GALAXY in GALAXIES:
+    LENS_MEMBERS.setdefault(SURVEY.galaxy(GALAXY)["lens"], []).append(GALAXY)
+LENSES = [name for name in LENS_MEMBERS if name != "none"]
 
 
 def cluster_inputs(lens):
@@ -81,7 +84,7 @@ def arc_files(key):
 
 
 def lens_members(lens):
-    return [galaxy for galaxy in GALAXIES if SURVEY.galaxy(galaxy)["lens"] == lens]
+    return LENS_MEMBERS.get(lens, [])
 
 
 def field_images(lens):

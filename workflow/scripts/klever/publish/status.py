@@ -67,20 +67,19 @@ class Stage(NamedTuple):
 _GALAXY = "galaxies/{galaxy}/"
 STAGES = (
     Stage("simulate_lens", "simulate_lens", "simulated/lenses/{lens}/range", silent=True),
+    Stage("lens_realisations", "lens_realisations", "lenses/{lens}/realisations/analysis.ecsv", silent=True),
     Stage("simulate_galaxy", "simulate_galaxy", "simulated/galaxies/{galaxy}/scene.npz", silent=True),
-    Stage("simulate_cube", "simulate_cube", "simulated/cubes/{galaxy}/{band}.fits", per_band=True,
-          needs=("simulate_galaxy",), silent=True),
     Stage("simulate_exposures", "simulate_exposures", "simulated/exposures/{pointing}/{band}/truth.json", per_band=True,
           needs=("simulate_galaxy",), silent=True),
     Stage("reduce", "reduce_pointing", "reduced/{pointing}/{band}/cubes.fits", per_band=True,
           needs=("simulate_exposures",)),
-    Stage("ingest", "ingest", _GALAXY + "{band}/cube.fits", per_band=True, needs=("simulate_cube", "reduce")),
+    Stage("ingest", "ingest", _GALAXY + "{band}/cube.fits", per_band=True, needs=("simulate_galaxy", "reduce")),
     Stage("lines", "lines", _GALAXY + "{band}/linemaps.fits", _GALAXY + "{band}/lines.ecsv", True, ("ingest",)),
     Stage("quality", "line_quality", _GALAXY + "quality.pdf", needs=("lines",)),
     Stage("align", "align", _GALAXY + "aligned.fits", needs=("simulate_galaxy", "lines")),
     Stage("lens", "lens", _GALAXY + "lens.fits", needs=("simulate_lens", "align")),
     Stage("source", "source", _GALAXY + "source.fits", needs=("align", "lens")),
-    Stage("magnification", "magnification", _GALAXY + "magnification.ecsv", needs=("source", "lens")),
+    Stage("magnification", "magnification", _GALAXY + "magnification.ecsv", needs=("source", "lens", "lens_realisations")),
     Stage("photometry", "photometry", _GALAXY + "photometry.ecsv", needs=("simulate_galaxy", "lines")),
     Stage("stellar_mass", "stellar_mass", _GALAXY + "stellar_mass.ecsv", needs=("photometry", "magnification")),
     Stage("global_metallicity", "global_metallicity", _GALAXY + "properties.ecsv", needs=("lines",)),
@@ -182,8 +181,8 @@ def _precedes(key, stage, band):
 
 
 def _log_name(stage, names):
-    if stage.rule == "simulate_lens":
-        return names["lens"]
+    if "{lens}" in stage.product:
+        return f"{names['lens']}/analysis" if stage.name == "lens_realisations" else names["lens"]
     if "{pointing}" in stage.product:
         return f"{names['pointing']}_{names['band']}"
     return f"{names['galaxy']}_{names['band']}" if stage.per_band else names["galaxy"]
