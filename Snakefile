@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+include: "workflow/rules/config_common.smk"
+
+
 configfile: "config/config.yaml"
 
 
@@ -42,6 +45,7 @@ rule all:
         rules.target_choice.output,
         rules.galaxies.input,
         rules.stellar_masses.input,
+        rules.reduction_pages.input,
         rules.tables.input,
         rules.spectra.input,
         rules.gradient_products.input,

@@ -18,8 +18,8 @@ SCRIPTS = ROOT / "workflow/scripts"
 RULES = {
     match.group(1): text
     for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
-    for text in re.split(r"(?m)^(?=rule |use rule )", path.read_text())
-    if (match := re.match(r"rule (\w+):", text))
+    for text in re.split(r"(?m)^(?= *rule | *use rule )", path.read_text())
+    if (match := re.match(r" *rule (\w+):", text))
 }
 STEPS = sorted(name for name, text in RULES.items() if "script:" in text)
 

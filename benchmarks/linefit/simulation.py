@@ -26,7 +26,6 @@ def simulate(folder, root, galaxy, band, config, size=1.0, sfr=1.0):
         Settings of the band: z, psf_fwhm, ...
     """
     from ingest import ingest_cube
-    from simulate_cube import simulate_cube
     from simulate_galaxy import simulate_galaxy
 
     folder, resources = Path(folder), root / "resources"
@@ -38,18 +37,15 @@ def simulate(folder, root, galaxy, band, config, size=1.0, sfr=1.0):
     settings = {
         "galaxy": galaxy, "band": band, "components": components, **survey.galaxy(galaxy),
         **survey.settings(galaxy, "simulation")["simulation"], **survey.settings(galaxy, "ingest"),
-        **survey.observation(galaxy, band),
+        **survey.observation(galaxy, band), "bands": {band: survey.observation(galaxy, band)},
     }  # fmt: skip
-    shared = {"line_list": resources / "lines.yaml", "scene": folder / "scene.npz"}
-    simulate_galaxy(
-        lens_parameters=resources / "simulation/lenses.yaml", calibrations=resources / "calibrations.json", **shared,
-        source_truth=folder / "source_truth.fits", truth=folder / "truth.ecsv", hst_images=[], settings=settings,
-    )  # fmt: skip
     sky = resources / "oh_lines_rousselot2000.dat"
     instruments = resources / "instruments.yaml"
-    simulate_cube(
-        **shared, instruments=instruments, sky_lines=sky, cube=folder / "raw.fits", truth=folder / "truth.fits",
-        settings=settings,
+    simulate_galaxy(
+        lens_parameters=resources / "simulation/lenses.yaml", calibrations=resources / "calibrations.json",
+        line_list=resources / "lines.yaml", instruments=instruments, sky_lines=sky, scene=folder / "scene.npz",
+        source_truth=folder / "source_truth.fits", truth=folder / "truth.ecsv", hst_images=[],
+        cubes=[folder / "raw.fits"], cube_truths=[folder / "truth.fits"], settings=settings,
     )  # fmt: skip
     ingest_cube(folder / "raw.fits", sky, instruments, folder / "cube.fits", settings)
     return settings

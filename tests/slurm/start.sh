@@ -93,7 +93,7 @@ export SLURM_CONF="$folder/slurm.conf"
 slurmctld -f "$SLURM_CONF"
 for number in $(seq "$nodes"); do slurmd -f "$SLURM_CONF" -N "n$number"; done
 for _ in $(seq 60); do
-    [ "$(sinfo -h -N -t idle 2>/dev/null | wc -l)" = "$nodes" ] && exit 0
+    [ "$(timeout 5 sinfo -h -N -t idle 2>/dev/null | wc -l)" = "$nodes" ] && exit 0
     sleep 0.5
 done
 echo "the nodes did not come up:" >&2

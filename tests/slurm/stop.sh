@@ -4,9 +4,9 @@ set -u
 folder=$(realpath "$1")
 export SLURM_CONF="$folder/slurm.conf"
 if [ -f "$folder/slurmctld.pid" ]; then
-    squeue --noheader --format=%i 2>/dev/null | xargs --no-run-if-empty scancel 2>/dev/null
+    timeout 20 squeue --noheader --format=%i 2>/dev/null | xargs --no-run-if-empty scancel 2>/dev/null
     for _ in $(seq 40); do
-        [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+        [ -z "$(timeout 5 squeue --noheader 2>/dev/null)" ] && break
         sleep 0.25
     done
 fi

@@ -1,10 +1,17 @@
 """Downloads from an archive that stalls, truncates, redirects and lies: a clear error or a whole file."""
 
+import fcntl
 import gzip
 import hashlib
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +23,7 @@ from archive_list import list_archive
 from fetch import fetch
 from klever.archive.contents import check_content
 from klever.archive.credentials import eso_headers
-from klever.archive.download import Policy, download
+from klever.archive.download import Policy, _retry_after, download
 from klever.archive.eso import linked_files, raw_frames, science_products
 from klever.archive.lock import Lock
 from klever.archive.sources import address_of, check_source
@@ -155,6 +162,70 @@ def test_redirects_are_followed_and_logins_do_not_travel_to_another_host(archive
     assert target.read_bytes() == CONTENT
 
 
+def test_no_login_is_taken_from_a_file(archive, target, tmp_path, monkeypatch):
+    """requests would read ~/.netrc, and put what it finds in the place of the archive's own token."""
+    secrets = tmp_path / "netrc"
+    secrets.write_text("machine 127.0.0.1 login somebody password hidden\nmachine localhost login a password b\n")
+    secrets.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(secrets))
+    archive.faults[PATH] = [(302, archive.url + PATH), (302, archive.url.replace("127.0.0.1", "localhost") + PATH)]
+    get(archive, target, headers={"Authorization": "Bearer own"})
+    assert [request["authorization"] for request in archive.requests] == ["Bearer own", "Bearer own", None]
+
+
+def test_redirects_in_a_circle_end(archive, target):
+    archive.faults[PATH] = [(302, archive.url + PATH)] * 40
+    with pytest.raises(InputError, match=r"cannot be downloaded \(TooManyRedirects\); check the address"):
+        get(archive, target)
+    assert only(target) == []
+
+
+def test_two_processes_do_not_write_one_part(archive, target):
+    part, held = target.with_name("kappa.fits.part"), target.with_name("kappa.fits.part.json")
+    target.parent.mkdir()
+    part.write_bytes(CONTENT[:100])
+    with held.open("a") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="is being downloaded by another process"):
+            get(archive, target)
+    assert archive.requests == []
+    assert part.read_bytes() == CONTENT[:100]
+    get(archive, target)
+    assert target.read_bytes() == CONTENT
+    assert only(target) == ["kappa.fits"]
+
+
+def test_a_full_disk_leaves_what_came_for_later(archive, target):
+    """A limit on the size of files stands for the full disk; writing ends with the system's own error."""
+    script = """if True:
+        import resource, signal, sys
+        from klever.archive.download import download
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))
+        download(sys.argv[1], sys.argv[2])
+    """
+    done = subprocess.run([sys.executable, "-c", script, archive.url + PATH, str(target)], capture_output=True,
+                          text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    assert "OSError: [Errno 27] File too large" in done.stderr
+    assert not target.exists()
+    get(archive, target)
+    assert target.read_bytes() == CONTENT
+    assert archive.requests[-1]["range"] == "bytes=9000-"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7), ("9999", 120), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("soon", 0), ("", 0), ("-5", 0)],
+)
+def test_the_server_says_how_long_to_wait(text, seconds):
+    assert _retry_after(SimpleNamespace(headers={"Retry-After": text})) == seconds
+
+
+def test_the_server_may_say_until_when_to_wait():
+    text = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    assert 30 < _retry_after(SimpleNamespace(headers={"Retry-After": text})) <= 100
+
+
 @pytest.mark.parametrize(
     ("expected", "message"),
     [({"size": 17}, "17 were expected"), ({"sha256": "0" * 64}, "0000000000000000... was expected")],
@@ -179,7 +250,8 @@ def test_contents(tmp_path):
         check(name, content)
     for name, content, message in (
         ("a.fits", CONTENT[:-2880], "truncated"), ("a.fits", b"SIMPLE  = nonsense" * 500, "FITS"),
-        ("a.fits", b"", "no FITS"), ("a.fits", packed, "no FITS"), ("a.fits.gz", CONTENT, "not compressed"),
+        ("a.fits", b"", "no FITS"), ("a.fits", packed, r"name in the table end in \.fits\.gz"),
+        ("a.fits", b"\x1f\x9d..", r"end in \.fits\.Z"), ("a.fits.gz", CONTENT, "not compressed"),
         ("a.fits.gz", packed[:-20], "damaged or truncated"), ("a.cat", b"\n <HTML> gone", "web page"),
         ("a.fits.gz", packed[:500] + b"\0" * 50 + packed[550:], "damaged"),
     ):  # fmt: skip

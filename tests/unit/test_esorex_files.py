@@ -18,7 +18,7 @@ NIGHT = 57200.1
 KMOS_DAY = {"DARK": 3, "FLAT,OFF": 3, "FLAT,LAMP": 3, "WAVE,OFF": 1, "WAVE,LAMP": 6, "FLAT,SKY": 4}
 SINFONI_DAY = {
     "DARK": 3, "FLAT,LAMP": 4, "WAVE,LAMP": 2, "DISTORTION,FIBRE,NS": 5, "DISTORTION,FLAT,NS": 2,
-    "DISTORTION,WAVE,NS": 2, "LINEARITY,LAMP": 2,
+    "DISTORTION,WAVE,NS": 2, "LAMP,LINEARITY": 2,
 }  # fmt: skip
 # what each recipe makes, as its description lists it
 PRODUCTS = {
@@ -70,7 +70,7 @@ def write_frame(folder, name, instrument, category, kind, time, band="H", dit=30
     else:
         header["HIERARCH ESO INS GRAT1 NAME"], header["HIERARCH ESO INS OPTI1 NAME"], header["HIERARCH ESO DET DIT"] = (
             band,
-            "0.25",
+            "0.025" if kind.startswith("DISTORTION") else "0.25",  # as they are taken, for all pre-optics
             dit,
         )
     for key, value in more.items():
@@ -187,6 +187,18 @@ def test_darks_of_sinfoni_have_the_time_of_the_exposures(tmp_path):
     write_frame(tmp_path, "b", "SINFONI", "CALIB", "DARK", NIGHT + 3, dit=300.0)
     frames = [read_raw(path) for path in sorted(tmp_path.glob("*.fits"))]
     assert [Path(frame.path).stem for frame in associated(frames, "DARK", "H_0.25", NIGHT, 300.0)] == ["b"]
+
+
+def test_distortion_of_sinfoni_is_of_the_band_and_of_any_spaxels(tmp_path):
+    write_frame(tmp_path, "k", "SINFONI", "CALIB", "DISTORTION,FIBRE,NS", NIGHT, band="K")
+    write_frame(tmp_path, "h", "SINFONI", "CALIB", "DISTORTION,FIBRE,NS", NIGHT + 20)
+    write_frame(tmp_path, "flat", "SINFONI", "CALIB", "DISTORTION,FLAT,TECH", NIGHT + 20)
+    frames = [read_raw(path) for path in sorted(tmp_path.glob("*.fits"))]
+    assert {frame.setup for frame in frames} == {"H_0.025", "K_0.025"}
+    for tag, name in (("FIBRE_NS", "h"), ("FLAT_NS", "flat")):
+        assert [Path(frame.path).stem for frame in associated(frames, tag, "H_0.25", NIGHT)] == [name]
+    write_frame(tmp_path, "lamp", "SINFONI", "CALIB", "FLAT,LAMP", NIGHT)
+    assert associated([read_raw(tmp_path / "lamp.fits")], "FLAT_LAMP", "H_0.1", NIGHT) == []
 
 
 def test_two_observations_get_a_folder_each(kmos, tmp_path):

@@ -160,6 +160,12 @@ def test_deflection_in_pixels_read_as_arcsec_is_recognised(tmp_path):
         evaluate(tmp_path, paths, lens_settings())
 
 
+def test_deflection_in_pixels_is_recognised_without_other_maps(tmp_path):
+    paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), unit="pixel", scale=0.06, shape=(400, 400))
+    with pytest.raises(InputError, match=r"half the divergence.*deflection_unit"):
+        evaluate(tmp_path, paths | {"kappa": [], "gamma": []}, lens_settings())
+
+
 def test_deflection_in_degrees_read_as_arcsec_is_recognised(tmp_path):
     paths = write_lens(tmp_path, Isothermal(4.0, (-6.0, -3.0)), unit="degree")
     with pytest.raises(InputError, match="set deflection_unit: degree"):
@@ -264,3 +270,8 @@ def test_bad_descriptions_are_refused(tmp_path):
     other = write_lens(tmp_path, Isothermal(), shape=(30, 40), name="other")
     with pytest.raises(InputError, match="one grid"):
         DeflectionMaps(paths["x"][0], other["y"][0], ORIGIN)
+    moved = tmp_path / "moved.fits"
+    moved.write_bytes(paths["y"][0].read_bytes())
+    fits.setval(moved, "CRPIX2", value=fits.getval(moved, "CRPIX2") + 2)
+    with pytest.raises(InputError, match=r"2 pixels apart on the sky.*one grid"):
+        DeflectionMaps(paths["x"][0], moved, ORIGIN)

@@ -146,16 +146,18 @@ def write_galaxy(folder, galaxy, flux_pull=2.0, detected=True, resolved="resolve
         "flux_error": [0.1 * total, np.nan], "detected": [detected, False], "velocity": [30.0, 30.0],
         "velocity_error": [5.0, 5.0], "dispersion": [70.0, 70.0], "dispersion_error": [3.0, 3.0], "flags": [flags, 0],
     }, meta={"galaxy": galaxy, "band": "H", "x": 18.0, "y": 12.0, "radius": 0.6})  # fmt: skip
-    rows = [(galaxy, region, 8.4, -0.02 * (i + 1), 2.0) for i, region in enumerate(regions)]
+    rows = [(galaxy, region, 8.4, -0.02 * (i + 1), 2.0, 1.5) for i, region in enumerate(regions)]
     if regions != ("all",):
-        rows.insert(0, (galaxy, "all", 8.4, np.nan, 2.0))
-    truth = Table(rows=rows, names="galaxy region log_oh slope_projected mu_halpha".split())
+        rows.insert(0, (galaxy, "all", 8.4, np.nan, 2.0, 1.5))
+    truth = Table(rows=rows, names="galaxy region log_oh slope_projected mu_halpha mu_whole".split())
     gradient = Table(rows=[(galaxy, region, aperture, -0.01, 0.005, resolved, "ok") for region in regions
                            for aperture in ("elliptical", "circular")],
                      names="galaxy region aperture slope slope_error resolved state".split())  # fmt: skip
     products = {
         "truths": truth, "lines": lines, "gradients": gradient,
-        "magnifications": Table({"galaxy": [galaxy], "mu_halpha": [2.5], "mu_halpha_error": [0.25], "state": ["ok"]}),
+        "magnifications": Table({"galaxy": [galaxy], "mu_halpha": [2.5], "mu_halpha_error": [0.25],
+                                 "mu_intrinsic": [2.2], "mu_intrinsic_error": [0.2], "mu_whole": [1.2],
+                                 "mu_whole_error": [0.3], "state": ["ok"]}),
         "properties": Table({"galaxy": [galaxy], "log_oh": [8.3], "log_oh_error_minus": [0.2],
                              "log_oh_error_plus": [0.05], "state": ["ok"]}),
     }  # fmt: skip
@@ -190,6 +192,8 @@ def test_pulls_of_a_galaxy_with_known_offsets(tmp_path):
     sigma = np.hypot(40.0, 40 * 0.6 / 2)
     assert rows["a", "dispersion", "Halpha", "all"]["truth"] == pytest.approx(sigma, rel=5e-3)
     assert rows["a", "mu_halpha", "--", "all"]["pull"] == pytest.approx(2.0)
+    assert rows["a", "mu_intrinsic", "--", "all"]["pull"] == pytest.approx(1.0)
+    assert rows["a", "mu_whole", "--", "all"]["pull"] == pytest.approx(-1.0)
     assert rows["a", "log_oh", "--", "all"]["pull"] == pytest.approx(-2.0)
     assert rows["a", "slope_elliptical", "--", "all"]["pull"] == pytest.approx(2.0)
     assert rows["a", "slope_circular", "--", "all"]["state"] == "resolved"

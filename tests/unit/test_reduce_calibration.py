@@ -7,19 +7,32 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
+from scipy import sparse
 
 from klever.config.exposures import read_exposures
 from klever.config.schema import Problems
 from klever.errors import InputError
+from klever.grids import tangent_header
 from klever.inspection.exposures import inspect_exposures
 from klever.inspection.inputs import inspect
+from klever.reduce.arms import star_ifus, target_ifus
+from klever.reduce.combine import combine_exposures
 from klever.reduce.cosmicrays import flag_pair
 from klever.reduce.frames import detector_of, nearest_sky, read_frame, read_ifu
-from klever.reduce.pointing import load_pointing, star_ifus
+from klever.reduce.pointing import load_pointing, reduce_target
 from klever.reduce.sinfoni import SinfoniExposure, measure_noise, noise_of, photon_error, read_sinfoni, reduce_sinfoni
 from klever.reduce.sinfonifield import read_field, standard_counts
 from klever.reduce.slices import clean_slices
-from klever.reduce.telluric import calibrate, hydrogen_lines, remove_hydrogen, stellar_flux, vega_flux
+from klever.reduce.staralign import solve_alignment
+from klever.reduce.telluric import (
+    Calibration,
+    calibrate,
+    doubts,
+    hydrogen_lines,
+    remove_hydrogen,
+    stellar_flux,
+    vega_flux,
+)
 from klever_simulation.exposure_files import (
     field_position,
     sky_position,
@@ -35,6 +48,10 @@ GAIN = 2.4  # electrons per count
 SINFONI = {
     "sinfoni_noise": "measured", "sinfoni_pixel_scale": 0.125, "pixfrac": 0.6, "cosmic_ray_sigma": 8.0,
     "stretch_degree": 5, "rotational": True, "clip_sigma": 3.0,
+}  # fmt: skip
+KMOS = {
+    "cosmic_ray_sigma": 8.0, "stretch_degree": 3, "rotational": False, "pixel_scale": 0.1, "pixfrac": 0.6,
+    "clip_sigma": 3.0, "alignment": "detector",
 }  # fmt: skip
 SMALL = Instrument("H", (1.5, 1.6), 4045, n_spaxel=6, n_wave=256)
 OH = np.loadtxt(ROOT / "resources/oh_lines_rousselot2000.dat")
@@ -187,7 +204,7 @@ def test_pointing_is_inspected_before_its_reduction(exposure_files, tmp_path):
     assert any("too few to clip" in text for text in warnings)
     assert any("stay in counts" in text for text in warnings)
     for change, problem in (
-        ({"galaxies": ["sp9"]}, "no arm of .* points at 'sp9'"), ({"stars": ["sp9"]}, "points at the star 'sp9'"),
+        ({"galaxies": ["sp9"]}, "no arm with data points at 'sp9'"), ({"stars": ["sp9"]}, "points at the star 'sp9'"),
         ({"exposures": exposure_files[::2]}, "add the sky"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=problem):
@@ -209,6 +226,115 @@ def test_pointing_is_inspected_before_its_reduction(exposure_files, tmp_path):
     assert (rows[0]["state"], rows[0]["kind"], rows[0]["name"]) == ("error", "exposures", "p1")
 
 
+def changed(paths, folder, numbers, change):
+    """Copies of exposures, some of them changed."""
+    result = []
+    for number, path in enumerate(paths):
+        copy = folder / Path(path).name
+        with fits.open(path) as hdus:
+            own = fits.HDUList([hdu.copy() for hdu in hdus])
+        if number in numbers:
+            for hdu in own[1:]:
+                change(hdu)
+        own.writeto(copy)
+        result.append(str(copy))
+    return result
+
+
+def test_an_exposure_that_is_there_twice_is_refused(exposure_files, tmp_path):
+    copy = tmp_path / "copy.fits"
+    copy.write_bytes(Path(exposure_files[2]).read_bytes())
+    with pytest.raises(InputError, match=r"2\.fits and .*copy\.fits have the same MJD-OBS: they are one exposure"):
+        load_pointing([*exposure_files, copy])
+
+
+@pytest.mark.parametrize("numbers", [(0,), (1, 2)])
+@pytest.mark.parametrize("how", ["shifted", "cut"])
+def test_exposures_on_other_channels_are_refused(exposure_files, tmp_path, numbers, how):
+    def change(hdu):
+        if how == "shifted":
+            hdu.header["CRVAL3"] += 0.5 * hdu.header["CDELT3"]
+        else:
+            hdu.data = hdu.data[:200]
+
+    paths = changed(exposure_files, tmp_path, numbers, change)
+    request = {"pointing": "p1", "band": "H", "instrument": "KMOS", "exposures": paths, "standard": [],
+               "galaxies": ["sp1"], "stars": ["star1"]}  # fmt: skip
+    with pytest.raises(InputError, match="have different channels"):
+        inspect_exposures(request)
+    pointing = load_pointing(paths)
+    pointing.alignments = solve_alignment([], len(pointing.objects))
+    with pytest.raises(InputError, match="have different channels"):
+        reduce_target(pointing, 5, None, KMOS)
+    with pytest.raises(InputError, match="have different channels"):  # the standard star's
+        inspect_exposures(request | {"exposures": exposure_files, "standard": paths})
+
+
+def test_an_exposure_without_data_is_left_out(exposure_files, tmp_path, caplog):
+    def empty(hdu):
+        hdu.data[...] = np.nan
+
+    pointing = load_pointing(changed(exposure_files, tmp_path, (2,), empty))
+    pointing.alignments = solve_alignment([], len(pointing.objects))
+    made = reduce_target(pointing, 5, None, KMOS)
+    assert made.cube.exposures.max() == 1
+    assert "2.fits has no data in IFU 5, or its sky has none; it is left out" in caplog.text
+    folder = tmp_path / "all"
+    folder.mkdir()
+    pointing = load_pointing(changed(exposure_files, folder, (0, 1, 2), empty))
+    pointing.alignments = solve_alignment([], len(pointing.objects))
+    with pytest.raises(InputError, match="no exposure has data of IFU 5"):
+        reduce_target(pointing, 5, None, KMOS)
+
+
+def test_an_arm_may_be_off_in_the_first_exposure(exposure_files, tmp_path):
+    def off(hdu):
+        if hdu.name.startswith("IFU.5."):
+            hdu.data = None
+
+    pointing = load_pointing(changed(exposure_files, tmp_path, (0,), off))
+    assert target_ifus(pointing, ["sp1", "star1"]) == {"sp1": 5, "star1": 2}
+
+
+def test_more_exposures_than_a_byte_counts():
+    operator = sparse.identity(4, format="csr")
+    cube = np.ones((1, 2, 2), np.float32)
+    made = combine_exposures([operator] * 300, [cube] * 300, [cube] * 300, 1.0, (2, 2), [1.0] * 300)
+    assert made.exposures.max() == 300
+    assert made.error == pytest.approx(300**-0.5)
+
+
+def test_doubts_about_a_standard_star():
+    def calibration(width):
+        return Calibration(None, None, None, 27.0, [("H 12-4", width)])
+
+    assert doubts(calibration(0.65), 9600.0, 0.004) == []
+    assert "saturated, cut off by the field, or double" in doubts(calibration(0.65), 9600.0, 0.06)[0]
+    assert "has hydrogen lines, here the strongest has 0.10 nm" in doubts(calibration(0.1), 9600.0, 0.004)[0]
+    assert "lines of its own" in doubts(calibration(0.3), 5800.0, 0.004)[0]
+    assert doubts(Calibration(None, None, None, 27.0, []), 20000.0, 0.004) == []
+
+
+def test_sky_of_another_integration_time():
+    """Counts of SINFONI are of one integration: a sky of half the time is doubled before it is subtracted."""
+    pytest.importorskip("astroscrappy")
+    instrument = Instrument("H", (1.55, 1.65), 3000, n_spaxel=12, spaxel=0.25, n_wave=512)
+    sky, header = Sky(instrument, (OH[:, 0] * 1e-4, OH[:, 1])), tangent_header(72.99, 0.1, 0.25, (5.5, 5.5))
+    exposures = {}
+    for number, (kind, seconds) in enumerate((("O", 600.0), ("S", 300.0))):
+        rate, _, _ = expose(instrument, sky, Target(1, "blank", (0.0, 0.0), "sky"), State(number, kind, 700.0 * number),
+                            seconds, 4, cosmic_rays=0)  # fmt: skip
+        counts = (rate * seconds / GAIN).astype(np.float32)
+        exposures[kind] = [SinfoniExposure(counts, instrument.wavelength, header, 0.01 * number, seconds, 1, kind)]
+    given = SINFONI | {"sinfoni_noise": {"gain": GAIN, "read_noise": 5.0}}
+    made = reduce_sinfoni(exposures["O"], exposures["S"], None, given)
+    inner = (made.cube.flux / made.cube.error)[:, 6:-6, 6:-6]
+    assert np.nanmean(inner) == pytest.approx(0, abs=0.05)
+    assert np.nanstd(inner) == pytest.approx(1, abs=0.15)
+    with pytest.raises(InputError, match="has a sky of the same DIT"):
+        reduce_sinfoni(exposures["O"], exposures["S"], None, SINFONI)
+
+
 def test_sinfoni_target_from_exposures_to_cube():
     """One line of a compact source: its flux with cosmic rays, photon noise on sky lines, gain and read noise."""
     pytest.importorskip("astroscrappy")
@@ -227,8 +353,6 @@ def test_sinfoni_target_from_exposures_to_cube():
         state = State(number, kind, 400.0 * number, dither=(0.1 * number - 0.25, 0.3 - 0.11 * number), seeing=0.6,
                       groups=1 + 0.05 * np.random.default_rng(number).standard_normal(14))  # fmt: skip
         rate, _, _ = expose(instrument, sky, target, state, 600.0, 4, transmission=clear, cosmic_rays=20)
-        from klever.grids import tangent_header
-
         ra, dec = sky_position((72.99, 0.1), *state.dither)
         header = tangent_header(ra, dec, 0.25, (7.5, 7.5))
         counts = (rate * 600.0 / GAIN).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from klever.grids import Grid, tangent_header
-from klever.reduce.combine import combine_exposures, output_header
+from klever.reduce.combine import combine_exposures, output_header, shared_skies
 from klever.reduce.covariance import covariance_factor, predicted_covariance
 from klever.reduce.resample import drizzle, drizzle_operator
 from klever.reduce.staralign import StarPosition, field_solution, solve_alignment
@@ -89,6 +89,24 @@ def test_a_lost_star_and_an_exposure_without_any():
         first.offset(2, POSITIONS[2], "guess")
 
 
+def test_a_header_that_is_wrong_is_told_from_a_wrong_star():
+    """Exposure 2 has a WCS that is off by 2 arcsec: all its stars say so. In exposure 3 one star is another source."""
+    offsets = [(0.1, 0.0), (-0.1, 0.05), (0.3, 2.0), (0.0, -0.05), (0.05, 0.0)]
+    stars = [
+        StarPosition(number, ifu, *np.add(POSITIONS[ifu], offset), 0.5, 0.5, 0.002)
+        for number, offset in enumerate(offsets)
+        for ifu in POSITIONS
+        if (number, ifu) != (3, 11)
+    ]
+    stars.append(StarPosition(3, 11, *np.add(POSITIONS[11], (1.2, 0.9)), 0.5, 0.5, 0.002))
+    found = solve_alignment(stars, 5)
+    assert [alignment.origin for alignment in found] == ["stars"] * 5
+    for alignment, offset in zip(found, offsets, strict=True):
+        applied = np.subtract(alignment.offset(5, (-40.0, 90.0)), found[0].offset(5, (-40.0, 90.0)))
+        assert np.allclose(applied, np.subtract(offset, offsets[0]), atol=0.02)
+    assert sorted(found[3].stars) == [1, 3]
+
+
 def test_one_star_gives_no_rotation():
     translation, rotation, residual = field_solution([(10.0, 5.0)], [(0.1, 0.2)], [0.01])
     assert translation == (0.1, 0.2)
@@ -152,6 +170,27 @@ def test_variance_of_the_combined_cube(dithered):
         assert measured[size] ** 2 == pytest.approx(predicted[size] ** 2, rel=0.1)
     assert predicted[5] > 1.3  # else the factor would say nothing
     assert cube.exposure_map.max() == pytest.approx(2400, rel=0.01)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.07])
+def test_noise_of_a_sky_that_two_exposures_share(step):
+    """Of two exposures with one sky only their own noise averages out; a dither between them takes part of it away."""
+    shape, header = output_header(*CENTRE, 2.0, 0.1)
+    target, rng = Grid(header, shape), np.random.default_rng(8)
+    operators = [drizzle_operator(header_of(west=k * step), (14, 14), target, pixfrac=0.6) for k in range(4)]
+    own, sky = 1e-20 * rng.normal(size=(4, 400, 14, 14)), 1e-20 * rng.normal(size=(2, 400, 14, 14))
+    fluxes = [(own[k] - sky[k // 2]).astype(np.float32) for k in range(4)]
+    errors = [np.full(own[0].shape, np.sqrt(2) * 1e-20, np.float32)] * 4
+    parts = [np.full(own[0].shape, 1e-20, np.float32)] * 4
+    shared = shared_skies(["a", "a", "b", "b"], parts)
+    assert [pair[:2] for pair in shared] == [(0, 1), (2, 3)]
+    scatter = []
+    for pairs in ((), shared):
+        made = combine_exposures(operators, fluxes, errors, 0.25, shape, [1.0] * 4, np.inf, shared=pairs)
+        scatter.append(np.std((made.flux / made.error)[:, 2:-2, 2:-2]))
+    assert scatter[1] == pytest.approx(1, abs=0.02)
+    if not step:
+        assert scatter[0] == pytest.approx(np.sqrt(1.5), abs=0.02)
 
 
 def test_a_cosmic_ray_leaves_no_trace(dithered):

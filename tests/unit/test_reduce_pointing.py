@@ -7,11 +7,15 @@ import pytest
 
 from klever.cubes.readers import read_cube
 from klever.reduce import products
-from klever.reduce.pointing import collapse, load_pointing, measure_stars, reduce_target, star_ifus
+from klever.reduce.arms import star_ifus
+from klever.reduce.pointing import collapse, load_pointing, measure_stars, reduce_target
 from klever.reduce.quality import draw_quality
+from klever.reduce.seeing_figure import _by_time
 from klever.reduce.starfit import fit_star
+from klever.row_tables import write_table
 from klever_simulation.exposure_files import point_source, write_exposure
 from klever_simulation.exposures import Instrument, Sky, Target, observing_block
+from pointing_seeing import pointing_seeing
 
 OH = np.loadtxt(Path(__file__).parents[2] / "resources/oh_lines_rousselot2000.dat")
 H = Instrument("H", (1.58, 1.657), 4045, n_wave=400)
@@ -91,3 +95,24 @@ def test_tables_and_page(reduced, tmp_path):
         draw_quality(tmp_path / f"{name}.pdf", tmp_path / f"{name}.png", "p1, H", stars, sky, rows, True, 60)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+
+
+def test_figure_of_the_seeing_in_all_bands(reduced, tmp_path):
+    """Three stars in one band, none measured in another; tables as the reduction writes them."""
+    pointing, _, _, _ = reduced
+    meta = {"simulated": True}
+    rows = {"H": products.star_rows(pointing), "K": []}
+    paths = {"stars": [], "noise": []}
+    for band, stars in rows.items():
+        for name, columns, content in (
+            ("stars", products.STAR_COLUMNS, stars),
+            ("noise", products.CUBE_COLUMNS, [{"target": "a", "psf_fwhm": 0.52}]),
+        ):  # fmt: skip
+            paths[name].append(tmp_path / f"{band}_{name}.ecsv")
+            write_table(paths[name][-1], content, columns, meta)
+    settings = {"pointing": "p1", "bands": ["H", "K"], "figures": {"dpi": 60}}
+    pointing_seeing(**paths, pdf=tmp_path / "s.pdf", png=tmp_path / "s.png", settings=settings)
+    assert (tmp_path / "s.png").stat().st_size > 5000
+    time, low, middle, high = _by_time(rows["H"], "fwhm")
+    assert len(time) == len(pointing.objects)
+    assert np.all((low <= middle) & (middle <= high) & (high < 0.7) & (low > 0.35))

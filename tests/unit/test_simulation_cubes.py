@@ -7,15 +7,25 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
+from scipy.ndimage import correlate1d
+from scipy.special import erf
 from test_simulation_galaxies import CALIBRATIONS, GALAXIES, make_row
 
 from klever.errors import InputError
 from klever.maps import MapSet
+from klever_simulation import cubes
 from klever_simulation.galaxies import component_from_row, read_rows
-from klever_simulation.noise import BASE_SIGMA, OH_STRENGTH, apply_defects, correlated_noise, noise_sigma
+from klever_simulation.noise import (
+    BASE_SIGMA,
+    OH_STRENGTH,
+    apply_defects,
+    correlated_noise,
+    correlation_kernel,
+    noise_sigma,
+    read_oh_lines,
+)
 from klever_simulation.scene import Identity, Setting, render
-from klever_simulation.spectra import Detector, blur_operator, model_cube, spaxel_edges
-from simulate_cube import simulate_cube
+from klever_simulation.spectra import _profiles, blur_operator, model_cube, spaxel_edges
 
 ROOT = GALAXIES.parents[2]
 REAL = Path(os.environ.get("KLEVER_TEST_DATA", ROOT.parent / "shared/real"))
@@ -26,8 +36,7 @@ Z = 1.5
 
 
 def detector_of(instrument="KMOS", band="H"):
-    entry = BANDS[instrument][band]
-    return Detector(instrument, band, tuple(entry["range"]), entry["resolution"])
+    return cubes.detector_of(BANDS, instrument, band, "g")
 
 
 def scene_of(z=Z, **changes):
@@ -176,6 +185,24 @@ def test_noise_has_its_standard_deviation_and_correlation():
     assert abs(np.mean(noise[1:] * noise[:-1])) < 0.01
 
 
+def test_noise_is_correlated_as_scipy_does():
+    kernel = correlation_kernel().astype(np.float32)
+    white = np.random.default_rng(1).standard_normal((70, 26, 36), dtype=np.float32)
+    expected = correlate1d(correlate1d(white, kernel, axis=1), kernel, axis=2)[:, 3:-3, 3:-3]
+    np.testing.assert_array_equal(correlated_noise((70, 20, 30), np.random.default_rng(1)), expected)
+
+
+def test_line_has_the_flux_of_its_channels_however_far_away():
+    """Only channels that a line reaches are computed; the error function gives the others nothing."""
+    edges = np.linspace(1.5, 1.6, 501)
+    centre = np.array([[1.52, 1.55], [1.58, 1.7]])  # the last one is outside
+    sigma, flux = np.array([[3e-4, 2e-3], [1e-3, 1e-3]]), np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
+    t = (edges[:, None, None] - centre) / (np.sqrt(2) * sigma)
+    found = _profiles(edges, centre, sigma, flux)
+    np.testing.assert_allclose(found, 0.5 * np.diff(erf(t), axis=0) * flux, atol=2e-7)
+    np.testing.assert_allclose(found.sum(0), [[1, 2], [3, 0]], rtol=1e-6)
+
+
 def test_noise_rises_at_sky_lines_and_in_the_thermal_infrared():
     line = (np.array([1.6]), np.array([500.0]))
     none = (np.array([9.0]), np.array([1.0]))
@@ -203,16 +230,11 @@ def test_defects():
 
 
 def simulate(folder, instrument, band, seed=5, galaxy="sp3", psf_fwhm=0.55):
-    scene = scene_of(1.2645)
-    np.savez(folder / "scene.npz", **{name: np.asarray(value) for name, value in scene.items()})
-    settings = {"galaxy": galaxy, "seed": seed, "noise_scale": 1.0, "band": band, "instrument": instrument,
-                "psf_fwhm": psf_fwhm, "components": read_rows(GALAXIES, galaxy)}  # fmt: skip
-    resources = ROOT / "resources"
-    simulate_cube(
-        scene=folder / "scene.npz", line_list=resources / "lines.yaml", instruments=resources / "instruments.yaml",
-        sky_lines=resources / "oh_lines_rousselot2000.dat", cube=folder / "cube.fits",
-        truth=folder / "truth.fits", settings=settings,
-    )  # fmt: skip
+    settings = {"galaxy": galaxy, "seed": seed, "noise_scale": 1.0, "psf_fwhm": psf_fwhm,
+                "components": read_rows(GALAXIES, galaxy)}  # fmt: skip
+    oh_lines = read_oh_lines(ROOT / "resources/oh_lines_rousselot2000.dat")
+    outputs = folder / "cube.fits", folder / "truth.fits"
+    cubes.simulate_cube(scene_of(1.2645), REST, oh_lines, detector_of(instrument, band), *outputs, settings)
     return folder / "cube.fits", folder / "truth.fits"
 
 

@@ -55,6 +55,20 @@ def test_turning_the_lens_turns_the_deflection():
         np.testing.assert_allclose((a[0] + 1j * a[1]) * turn, b[0] + 1j * b[1], atol=1e-12)
 
 
+def test_lens_is_the_sum_of_its_components_everywhere():
+    """Positions are worked on in blocks; here there are several, and a rest."""
+    members = [
+        {"type": "dpie", "name": "m", "x": i, "y": -i, "sigma": 200.0, "core": 0.1, "cut": 9.0} for i in range(3)
+    ]
+    halo = {"type": "dpie", "name": "m", "x": 1.0, "y": 2.0, "sigma": 700.0, "core": 0.5, "cut": 99.0,
+            "ellipticity": 0.2, "angle": 30.0}  # fmt: skip
+    lens = LensModel("a", 0.0, 0.0, 0.3, [members[0], halo, *members[1:]])
+    x, y = np.meshgrid(np.linspace(-30, 30, 173), np.linspace(-20, 25, 131))
+    for name in ("deflection", "convergence_shear"):
+        expected = sum(part.strength * np.array(getattr(part.profile, name)(x, y)) for part in lens.components)
+        np.testing.assert_allclose(np.array(getattr(lens, name)(x, y, None)), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_source_lies_nearer_the_lens_than_its_image():
     lens = LensModel(
         "sis", 0.0, 0.0, 0.4, [{"type": "dpie", "x": 0, "y": 0, "sigma": 250.0, "core": 0.01, "cut": 500.0}]

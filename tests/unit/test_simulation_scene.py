@@ -1,15 +1,17 @@
 """Ray-tracing: conservation without a lens, magnification with one, sky coordinates, truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from test_simulation_galaxies import CALIBRATIONS, GALAXIES, make_row
 
 from klever.errors import InputError
 from klever_simulation.galaxies import component_from_row, read_rows
 from klever_simulation.scene import Identity, Setting, offsets_of, place, render, render_continuum, sky_of
-from klever_simulation.truth import source_maps, truth_table, weighted_slope
+from klever_simulation.seen import seen_fluxes
+from klever_simulation.truth import TRUTH, source_maps, truth_rows, weighted_slope
 
 LINES = ["Hbeta", "OIII5007", "Halpha", "NII6584"]
 
@@ -138,13 +140,30 @@ def test_weighted_slope_of_a_line():
 def test_truth_of_a_pair():
     rows = [make_row(component="north", north=0.1, v_sys=60.0), make_row(component="south", north=-0.1, sfr=5.0)]
     setting = setting_of(Identity(150.0, 2.0), (0.0, 0.0), (0.0, 0.0), rows=rows)
-    table = truth_table(setting, render(setting, LINES, 0.05), LINES, "pair")
+    table = Table(truth_rows(setting, render(setting, LINES, 0.05), LINES, "pair"))
+    assert set(table.colnames) == {column.name for column in TRUTH}
     assert list(table["region"]) == ["all", "north", "south"]
     assert table["sfr"][0] == pytest.approx(25.0)
     assert table["halpha_flux"][0] == pytest.approx(table["halpha_flux"][1:].sum())
     assert np.isnan(table["slope_projected"][0]) and np.all(table["slope_projected"][1:] == 0.03)
     assert list(table["mu_halpha"]) == pytest.approx([1, 1, 1], abs=0.01)
+    assert list(table["mu_whole"]) == pytest.approx([1, 1, 1], abs=0.01)
     assert (table["source_dec"][1] - table["source_dec"][2]) * 3600 == pytest.approx(0.2, abs=1e-6)
+
+
+def test_magnification_of_a_galaxy_that_the_field_cuts_is_that_of_the_part_in_it():
+    """On both sides of a cut through the lens and the galaxy mu is the same; over the whole galaxy it is half of it."""
+    lens = IsothermalSphere()
+    whole = setting_of(lens, (4.0, 0.0), (8.0, 0.0))
+    cut = replace(whole, field=(whole.field[0], whole.field[1] + whole.field_size / 2))
+    lensed, unlensed = seen_fluxes(whole, 0.0)
+    half_lensed, half_unlensed = seen_fluxes(cut, 0.0)
+    assert lensed / unlensed == pytest.approx(lens.magnification(8.0, 0.0, 2.0), rel=0.03)
+    assert half_lensed / half_unlensed == pytest.approx(lensed / unlensed, rel=0.01)
+    x, y = whole.components[0].grid()
+    brightness = whole.components[0].halpha(x, y)
+    share = np.where(y > 1e-9, brightness, 0.5 * brightness * (y > -1e-9)).sum() / brightness.sum()
+    assert half_unlensed / unlensed == pytest.approx(share, rel=0.01)
 
 
 def test_source_maps_hold_the_flux_and_the_metallicity():
@@ -162,21 +181,29 @@ def test_galaxy_step_is_deterministic(tmp_path):
 
     root = GALAXIES.parents[2]
     settings = {"galaxy": "sp5", "z": 2.0146, "ra": 325.051242, "dec": -23.658178, "lens": "none", "seed": 7,
-                "fine_pixel_scale": 0.1, "components": read_rows(GALAXIES, "sp5")}  # fmt: skip
+                "fine_pixel_scale": 0.1, "noise_scale": 1.0, "components": read_rows(GALAXIES, "sp5")}  # fmt: skip
+    seeing = {"H": {"instrument": "KMOS", "psf_fwhm": 0.5}, "K": {"instrument": "KMOS", "psf_fwhm": 0.4}}
+    names = [f"hst_{band}.fits" for band in ("f435w", "f606w", "f814w", "f105w", "f125w", "f140w", "f160w")]
     outputs = []
-    for run in ("a", "b"):
+    for run, bands in (("a", "HK"), ("b", "HK"), ("c", "K"), ("d", "")):
         folder = tmp_path / run
         folder.mkdir()
-        names = [f"hst_{band}.fits" for band in ("f435w", "f606w", "f814w", "f105w", "f125w", "f140w", "f160w")]
         simulate_galaxy(
             lens_parameters=folder / "none", line_list=root / "resources/lines.yaml",
-            calibrations=root / "resources/calibrations.json", scene=folder / "scene.npz",
+            calibrations=root / "resources/calibrations.json", instruments=root / "resources/instruments.yaml",
+            sky_lines=root / "resources/oh_lines_rousselot2000.dat", scene=folder / "scene.npz",
             source_truth=folder / "source_truth.fits", truth=folder / "truth.ecsv",
-            hst_images=[folder / name for name in names], settings=settings,
+            hst_images=[folder / name for name in names], cubes=[folder / f"{band}.fits" for band in bands],
+            cube_truths=[folder / f"{band}_truth.fits" for band in bands],
+            settings=settings | {"bands": {band: seeing[band] for band in bands}},
         )  # fmt: skip
         outputs.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
-    assert set(outputs[0]) == {*names, "scene.npz", "source_truth.fits", "truth.ecsv"}
+    whole = {*names, "scene.npz", "source_truth.fits", "truth.ecsv"}
+    assert set(outputs[0]) == whole | {"H.fits", "K.fits", "H_truth.fits", "K_truth.fits"}
+    assert set(outputs[3]) == whole
     assert outputs[0] == outputs[1]
+    for fewer in outputs[2:]:  # nothing depends on which cubes are simulated
+        assert fewer.items() <= outputs[0].items()
     from astropy.io import fits
 
     with fits.open(tmp_path / "a" / "hst_f160w.fits") as hdus:

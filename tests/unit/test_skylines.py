@@ -95,6 +95,17 @@ def test_a_spike_in_all_spaxels_is_sky_and_a_bright_spaxel_is_a_star():
     assert not outliers(flux, np.ones(SHAPE), 12.0).any()
 
 
+def test_voxels_at_the_edges_have_no_neighbours_on_the_other_side():
+    flux = np.zeros(SHAPE)
+    corners = [[0, 0, 0], [299, 11, 9]]
+    for corner in corners:
+        flux[tuple(corner)] = 100.0
+    flux[0, 0, 9] = flux[0, 11, 0] = flux[299, 0, 0] = 100.0  # none is adjacent to another
+    np.testing.assert_array_equal(
+        np.argwhere(outliers(flux, np.ones(SHAPE), 12.0)), sorted([*corners, [0, 0, 9], [0, 11, 0], [299, 0, 0]])
+    )
+
+
 def test_missing_data_are_no_outliers():
     assert not outliers(np.full(SHAPE, np.nan), np.ones(SHAPE), 12.0).any()
     flux = np.zeros(SHAPE)

@@ -18,7 +18,7 @@ from klever.publish.spaxel_fit import (
     fitted_groups,
     has_spectrum,
     refit,
-    with_best_fit,
+    with_best_fits,
 )
 
 Z, NX, NY = 1.4, 9, 6
@@ -106,7 +106,7 @@ def test_median_velocity_of_a_posterior_is_replaced_by_the_best_fit(product):
     maps["VELOCITY_HALPHA"].value[2, 5] += 60.0
     shifted = fit_from_maps(spectra_, maps, 5, 2)
     maps["VELOCITY_HALPHA"].value[:] = moved
-    best = with_best_fit(shifted, spectra_, FIT)
+    (best,) = with_best_fits([shifted], spectra_, FIT)
     assert np.nansum(shifted.residual**2) > 2 * np.nansum(fit.residual**2)
     assert np.nansum(best.residual**2) == pytest.approx(np.nansum(fit.residual**2), rel=1e-4)
     assert best.numbers["velocity"] == pytest.approx(fit.numbers["velocity"] + 60.0)

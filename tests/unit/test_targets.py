@@ -8,6 +8,7 @@ import yaml
 from astropy.table import Table
 
 from klever.errors import InputError
+from klever.publish.visibility_figure import draw_visibility
 from klever.spectral_lines import load_line_list
 from klever.targets.catalogue import read_catalogue
 from klever.targets.choice import Rule, choose_targets, explain, redshift_ranges, visible_lines
@@ -156,7 +157,11 @@ def test_no_target_of_table_2_is_listed_where_no_band_holds_it(tmp_path):
         ("galaxy,ra,dec,z\na,nan,5,1\n", "row 1: ra is 'nan'"),
         ("galaxy,ra,dec,z\n,1,5,1\n", "row 1 has no name"),
         ("galaxy,ra,dec,z\na,1,5,1\na,2,5,1\n", "names a more than once"),
-        ("", "no column galaxy"),
+        ("", "no column galaxy, ra, dec, z; .* Its columns are none: it is empty"),
+        ("galaxy,ra,dec,z\n", "has no rows"),
+        ("galaxy,ra,dec,z\na,1,5\n", "row 1 has 3 cells and the head 4"),
+        ("galaxy,ra,dec,z\na,21:72:00,5,1\n", "row 1: ra is '21:72:00'"),
+        ("galaxy,ra,dec,z\na,325,5,-0.5\n", "row 1: z is '-0.5'"),
     ],
 )
 def test_bad_catalogues_are_refused_with_a_sentence(tmp_path, text, message):
@@ -187,3 +192,69 @@ def test_a_list_of_sky_lines_without_numbers_is_refused(tmp_path):
     (tmp_path / "sky.dat").write_text("wavelength strength\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"sky\.dat cannot be read"):
         read_sky_lines(tmp_path / "sky.dat")
+
+
+FOUND = [
+    {"galaxy": "a", "ra": pytest.approx(325.075125), "dec": pytest.approx(-23.643853, abs=1e-6), "z": 1.393},
+    {"galaxy": "b", "ra": pytest.approx(10.5), "dec": pytest.approx(-0.5), "z": pytest.approx(np.nan, nan_ok=True)},
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ID,RA,DEC,redshift\na,21:40:18.03,-23:38:37.87,1.393\nb,00:42:00,-0:30:00,-99\n",
+        "Name\tRAJ2000\tDEJ2000\tz_spec\tmag\na\t325.075125\t-23.643853\t1.393\t\nb\t10.5\t-0.5\t\t22\n",
+        "# made by hand\n# id ra dec z\n  a  325.075125  -23.643853  1.393 \n  b  10.5  -0.5  nan\n",
+        "\ufeffgalaxy, ra, dec, z\na, 21h40m18.03s, -23d38m37.87s, 1.393\nb, 10.5, -.5, -\n",
+    ],
+)
+def test_catalogues_as_others_write_them(tmp_path, text):
+    """Other names and capitals, right ascensions with colons in hours, a head in a comment, no redshift."""
+    path = tmp_path / "catalogue.txt"
+    path.write_text(text, encoding="utf-8")
+    assert read_catalogue(path) == FOUND
+
+
+@pytest.mark.parametrize("name", ["c.fits", "c.vot", "c.ecsv", "c.fits.gz"])
+def test_tables_with_units(tmp_path, name):
+    table = Table({"Target": ["a", "b"], "RA": [325.075125 / 15, 0.7], "Dec": [-23.643853, -0.5], "z": [1.393, np.nan]})
+    table["RA"].unit = "h"
+    if name.endswith("vot"):
+        table.write(tmp_path / name, format="votable")
+    else:
+        table.write(tmp_path / name)
+    assert read_catalogue(tmp_path / name) == FOUND
+
+
+def test_a_damaged_table_is_told(tmp_path):
+    (tmp_path / "c.fits").write_bytes(b"SIMPLE  = nothing")
+    with pytest.raises(InputError, match="cannot be read as a catalogue"):
+        read_catalogue(tmp_path / "c.fits")
+
+
+def test_the_figure_shows_every_oh_line():
+    """Halpha at each redshift where an OH line covers it; a stripe may be as thin as the figure's step, 0.0003."""
+    chosen = rule(read_sky_lines(SKY), ("H",))
+    figure = draw_visibility(chosen, {}, [{"z": 1.4, "priority": 1}], (1.3, 1.6), "head")
+    row = sorted(chosen.lines, key=chosen.lines.get).index("Halpha")
+    stripes = []
+    for collection in figure.axes[0].collections:
+        for path in collection.get_paths():
+            box = path.get_extents()
+            if tuple(collection.get_facecolor()[0]) == (0, 0, 0, 1) and box.y0 < row < box.y1:
+                stripes.append((box.x0, box.x1))
+    z = np.arange(1.3, 1.6, 6e-5)
+    in_band, _, _, clean = chosen.look("Halpha", chosen.bands[0], z)
+    edges = np.flatnonzero(np.diff(np.r_[False, in_band & (clean < 0.5), False].astype(int)))
+    wide = [(z[start], z[stop - 1]) for start, stop in zip(edges[::2], edges[1::2], strict=True) if stop - start > 6]
+    assert len(wide) > 8
+    for low, high in wide:
+        assert any(left < 0.5 * (low + high) < right for left, right in stripes), (low, high)
+
+
+def test_targets_without_a_redshift_come_last():
+    catalogue = [{"galaxy": name, "ra": 0.0, "dec": 0.0, "z": z} for name, z in (("a", np.nan), ("b", 9.0), ("c", 2.3))]
+    ranked = choose_targets(rule(), catalogue)
+    assert [row["galaxy"] for row in ranked] == ["c", "b", "a"]
+    assert (ranked[2]["species"], ranked[2]["priority"]) == ("-", 3)

@@ -210,6 +210,46 @@ def test_absurd_settings(survey, value, key):
     assert all(problem.startswith("config/config.yaml") for problem in problems)
 
 
+def laughs(first, step, levels=9):
+    """A few lines of YAML whose aliases stand for 9 ** levels values."""
+    lines = [f"x0: &x0 {first}"]
+    lines += [f"x{level}: &x{level} {step(', '.join([f'*x{level - 1}'] * 9))}" for level in range(1, levels + 1)]
+    return "\n".join(lines) + "\n"
+
+
+BOMBS = {
+    "lists": laughs("[a]", lambda aliases: f"[{aliases}]"),
+    "mappings": laughs(
+        "{a: 1}", lambda aliases: "{" + ", ".join(f"k{i}: {a}" for i, a in enumerate(aliases.split(", "))) + "}"
+    ),
+    "merges": laughs("{a: 1}", lambda aliases: f"{{<<: [{aliases}]}}"),
+    "itself": "x: &x [*x, *x, *x]\n",
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_aliases_that_stand_for_millions_of_values(survey, kind):
+    for name in ("config.yaml", "lenses.yaml"):
+        path = survey.directory / "config" / name
+        old = path.read_text() if path.exists() else None
+        path.write_text(BOMBS[kind])
+        with pytest.raises(ConfigError, match=f"config/{name}: (stands for more than|is nested too deeply)"):
+            survey.load()
+        told(survey.load, "config/")
+        path.unlink() if old is None else path.write_text(old)
+    path.with_name("mylines.yaml").write_text(BOMBS[kind])
+    told(lambda: read_line_list(path.with_name("mylines.yaml")), "mylines.yaml")
+
+
+def test_settings_that_snakemake_read_are_counted_too(survey):
+    inner = ["a"]
+    for _ in range(9):
+        inner = [inner] * 9
+    problems = Problems()
+    read_settings({"lines": inner}, SCHEMAS["config"], survey.resources, problems)
+    assert any("stands for more than" in problem for problem in problems)
+
+
 NAMES = st.one_of(
     st.text(min_size=1, max_size=80),
     st.sampled_from(

@@ -19,9 +19,8 @@ def test_galaxies_of_both_instruments_start_from_simulated_exposures(tmp_path):
     assert jobs["simulate_exposure_truth"] == {
         "pointing=p1, band=H, galaxy=sp3", "pointing=arc, band=K, galaxy=cswa164",
     }  # fmt: skip
-    assert jobs["simulate_cube"] == {
-        "galaxy=sp3, band=YJ", "galaxy=sp3, band=K", "galaxy=cswa164, band=J", "galaxy=cswa164, band=H",
-    }  # fmt: skip
+    assert jobs["simulate_galaxy_YJ_K"] == {"galaxy=sp3"}
+    assert jobs["simulate_galaxy_J_H"] == {"galaxy=cswa164"}
 
 
 def test_own_exposures_need_no_cube(tmp_path):

@@ -39,7 +39,7 @@ if __name__ == "__main__":
 def code(tmp_path_factory):
     """Copy of the workflow whose steps can be stopped midway."""
     root = copy_workflow(tmp_path_factory.mktemp("code") / "klever")
-    for rule in ("simulate_cube", "ingest"):
+    for rule in ("simulate_galaxy", "ingest"):
         script = root / f"workflow/scripts/{rule}.py"
         text = script.read_text()
         assert text.count('if __name__ == "__main__":\n') == 1
@@ -173,14 +173,14 @@ def test_edit_of_the_config_during_a_run(run):
 def test_a_step_that_fails_takes_what_depends_on_it_out_of_place(run):
     """Otherwise a run asked for the later product alone would find it there and take it for current."""
     run.configure("simulation: {noise_scale: 2.0}\n")
-    with run.held("simulate_cube") as process:
+    with run.held("simulate_galaxy_H") as process:
         os.kill(int((run / "held").read_text()), signal.SIGKILL)
         assert process.wait() != 0
     assert not (run / CUBE).exists()
     assert not (run / RAW).exists()
     assert (run / "results/previous/galaxies/sp1/H/cube.fits").read_bytes() == run.good
     assert run.state("ingest")["previous"].startswith("results/previous/")
-    assert {"simulate_cube", "ingest"} <= set(run.plan())
+    assert {"simulate_galaxy_H", "ingest"} <= set(run.plan())
     run.configure("")
     run.recovers()
 
@@ -188,11 +188,11 @@ def test_a_step_that_fails_takes_what_depends_on_it_out_of_place(run):
 def test_what_a_run_for_an_earlier_product_left_out_of_date_is_noticed(run):
     """The run that failed was not asked for the cube, which Snakemake alone would then take for current."""
     run.configure("simulation: {noise_scale: 2.0}\n")
-    with run.held("simulate_cube", target=RAW) as process:
+    with run.held("simulate_galaxy_H", target=RAW) as process:
         os.kill(int((run / "held").read_text()), signal.SIGKILL)
         assert process.wait() != 0
     assert (run / "results/previous/galaxies/sp1/H/cube.fits").read_bytes() == run.good
-    assert {"simulate_cube", "ingest"} <= set(run.plan())
+    assert {"simulate_galaxy_H", "ingest"} <= set(run.plan())
 
 
 def provenance(run, *arguments):

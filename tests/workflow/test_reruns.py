@@ -35,7 +35,7 @@ def test_an_override_reruns_only_its_galaxy_from_that_step_on(survey):
         stream.write("overrides: {sp1: {lines: {smoothing_fwhm: 0.3}}}\n")
     jobs = planned(survey)
     assert jobs["lines"] == {"galaxy=sp1, band=YJ", "galaxy=sp1, band=H", "galaxy=sp1, band=K"}
-    assert "simulate_cube" not in jobs
+    assert not any(rule.startswith("simulate") for rule in jobs)
     assert "ingest" not in jobs
     touched = set().union(*(jobs[rule] for rule in jobs if rule not in AGGREGATES))
     assert all("galaxy=sp1" in wildcards for wildcards in touched)
@@ -59,7 +59,7 @@ def test_a_table_row_reruns_only_its_galaxy(survey, table, old, new):
     lines[index] = lines[index].replace(old, new)
     path.write_text("\n".join(lines) + "\n")
     jobs = planned(survey)
-    assert jobs["simulate_cube"] <= {"galaxy=sp1, band=YJ", "galaxy=sp1, band=H", "galaxy=sp1, band=K"}
+    assert jobs["simulate_galaxy_YJ_H_K"] == {"galaxy=sp1"}
     touched = set().union(*(jobs[rule] for rule in jobs if rule not in AGGREGATES))
     assert touched
     assert all("galaxy=sp1" in wildcards and "sp15" not in wildcards for wildcards in touched)

@@ -1,4 +1,4 @@
-"""A survey of three galaxies on a SLURM of three nodes: the products of a local run, whatever befalls single jobs.
+"""A survey of three galaxies on a SLURM of four nodes: the products of a local run, whatever befalls single jobs.
 
 `make test-slurm` installs, starts and stops that SLURM; without it these tests are skipped.
 """
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ GALAXIES = ["sp1", "sp15", "ph7727"]
 TARGETS = [f"results/tables/{name}.ecsv" for name in ("table2", "table4", "tableA1")] + ["results/targets/targets.ecsv"]
 # Times and places of a run, and machine code.
 NOT_COMPARED = {"benchmarks", "kernel", "runtimes.ecsv", "status.ecsv"}
+ON_SLURM = [
+    *("--workflow-profile", str(ROOT / "profiles/slurm"), "--latency-wait", "20"),
+    *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
+]
 LONGEST = 1500
 TOO_LITTLE = 200  # MB for the step that shall run out of memory
 
@@ -55,13 +60,13 @@ def small_survey(directory):
     return directory
 
 
-def start(directory, *arguments):
+def start(directory, *arguments, targets=TARGETS):
     """Start Snakemake on a survey; its words go to the file `words` beside the survey."""
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(directory)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
     with words(directory).open("w") as stream:
         return subprocess.Popen(
-            [*command, *arguments, "--", *TARGETS],
+            [*command, *arguments, "--", *targets],
             stdout=stream, stderr=subprocess.STDOUT, env=environment,
         )  # fmt: skip
 
@@ -83,7 +88,8 @@ def finish(process, directory):
 
 def first_running(name, process, other_than=()):
     """Wait for a running job of this group of steps and return it."""
-    while process.poll() is None:
+    end = time.monotonic() + LONGEST
+    while process.poll() is None and time.monotonic() < end:
         for job in queue():
             if name in job.comment and job.state == "RUNNING" and job.number not in other_than and processes_of(job):
                 return job
@@ -104,6 +110,22 @@ def processes_of(job):
     return found
 
 
+def take_down(node, job):
+    """Let a node fail: its daemon, the one of the job's step, and the job end at once, and SLURM notices."""
+    daemon = int((Path("/etc/slurm/slurm.conf").resolve().parent / f"slurmd.{node}.pid").read_text())
+    steps = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "cmdline").read_bytes().startswith(f"slurmstepd: [{job.number}.".encode()):
+                steps.append(int(folder.name))
+        except OSError:
+            continue
+    for number in [*steps, daemon, *processes_of(job)]:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=killed"], check=True)
+
+
 class Run(NamedTuple):
     """What the tests look at."""
 
@@ -122,16 +144,11 @@ def run(tmp_path_factory):
     local, remote = small_survey(folder / "local"), small_survey(folder / "remote")
     finish(start(local, "--cores", "2"), local)
     between = time.monotonic()
-    process = start(
-        remote,
-        *("--workflow-profile", str(ROOT / "profiles/slurm"), "--latency-wait", "20"),
-        *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
-        *("--set-resources", f"target_choice:mem_mb={TOO_LITTLE}"),
-    )
+    process = start(remote, *ON_SLURM, "--set-resources", f"target_choice:mem_mb={TOO_LITTLE}")
     try:
-        cancelled = first_running("simulation", process)
+        cancelled = first_running("simulate_galaxy", process)
         subprocess.run(["scancel", cancelled.number], check=True)
-        killed = first_running("simulation", process, other_than=[cancelled.number])
+        killed = first_running("simulate_galaxy", process, other_than=[cancelled.number])
         for number in processes_of(killed):
             os.kill(number, signal.SIGKILL)
     finally:
@@ -163,7 +180,7 @@ def test_every_product_is_that_of_the_local_run(run):
     print(f"{len(local)} products, {sum(name.endswith('.ecsv') for name in local)} of them tables: identical")
 
 
-def test_jobs_ran_on_three_nodes(run):
+def test_jobs_ran_on_several_nodes(run):
     """Each galaxy is one job."""
     nodes = {job.node for job in run.jobs if job.state == "COMPLETED"}
     assert len(nodes) >= 3
@@ -176,7 +193,7 @@ def test_a_cancelled_and_a_killed_job_were_sent_again(run):
     state = {job.number: job.state for job in run.jobs}
     assert state[run.cancelled] == "CANCELLED"
     assert state[run.killed] == "FAILED"
-    simulations = [job.state for job in run.jobs if "simulation" in job.comment]
+    simulations = [job.state for job in run.jobs if "simulate_galaxy" in job.comment]
     assert sorted(simulations) == ["CANCELLED", "COMPLETED", "COMPLETED", "COMPLETED", "FAILED"]
 
 
@@ -188,3 +205,19 @@ def test_a_job_out_of_memory_was_sent_again_with_more(run):
     assert [job.memory for job in attempts] == [f"{TOO_LITTLE * (1 + i)}M" for i in range(len(attempts))]
     assert "exceeded memory limit" in words(run.remote).read_text()
     print(f"memory asked for by the attempts: {', '.join(job.memory for job in attempts)}")
+
+
+def test_a_job_whose_node_went_down_ran_on_another(run):
+    """The last test: the node stays down."""
+    good = products(run.remote)
+    process = start(run.remote, *ON_SLURM, "--forcerun", "target_choice", targets=TARGETS[-1:])
+    try:
+        first = first_running("rule_target_choice", process, other_than=[job.number for job in run.jobs])
+        take_down(first.node, first)
+    finally:
+        finish(process, run.remote)
+    last = [job for job in queue() if job.comment.startswith("rule_target_choice")][-1]
+    assert last.state == "COMPLETED"
+    assert last.node != first.node
+    assert products(run.remote) == good
+    print(f"job {first.number} was on {first.node} when that node went down; job {last.number} ended on {last.node}")

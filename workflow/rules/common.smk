@@ -1,7 +1,10 @@
 # What every stage shares: the validated survey, paths, and the parameters of a rule.
+import functools
+import gc
 import sys
 from pathlib import Path
 
+from snakemake import __version__ as SNAKEMAKE_VERSION
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(str(workflow.current_basedir)).parents[1]
@@ -15,6 +18,9 @@ from klever.config.loading import load_survey
 from klever.config.settings import gradient_figure_galaxies, planes_galaxies, spectra_galaxies
 from klever.errors import ConfigError
 from klever.previous import dependents, keep, settle
+
+# Planning makes millions of objects that stay: looking them through for garbage again and again is a tenth of its time.
+gc.set_threshold(200_000, 50, 1000)
 
 try:
     SURVEY = load_survey(config, Path.cwd(), RESOURCES, ROOT / "workflow/schemas")
@@ -79,6 +85,31 @@ def simulation_settings(galaxy, *names):
         "components": SURVEY.simulated_components(galaxy),
         **{name: settings[name] for name in names},
     }
+
+
+def simulated_cubes(galaxy):
+    """The bands of a simulated galaxy whose cubes are simulated: neither real nor reduced from exposures."""
+    bands = [band for band in SURVEY.bands(galaxy) if SURVEY.observation(galaxy, band)["cube"] is None]
+    return tuple(band for band in bands if SURVEY.pointing(galaxy, band) is None)
+
+
+def by_simulated_cubes():
+    """Simulated galaxies, by the bands of their simulated cubes."""
+    members = {}
+    for galaxy in SIMULATED:
+        members.setdefault(simulated_cubes(galaxy), []).append(galaxy)
+    return members
+
+
+def galaxy_simulation(wildcards):
+    """Parameters of the simulation of a galaxy; of its observations, what the simulated cubes depend on."""
+    galaxy = wildcards.galaxy
+    rows = {band: SURVEY.observation(galaxy, band) for band in simulated_cubes(galaxy)}
+    return (
+        galaxy_settings("simulate_galaxy", galaxy)
+        | simulation_settings(galaxy, "seed", "fine_pixel_scale", "noise_scale")
+        | {"bands": {band: {key: row[key] for key in ("instrument", "psf_fwhm")} for band, row in rows.items()}}
+    )
 
 
 def lens_simulation(wildcards):
@@ -159,16 +190,40 @@ def survey_settings(rule, **more):
     }
 
 
+def needs_internals(loss, otherwise=None):
+    """Mark a function that reads attributes of Snakemake which are not promised to stay, as checked with 9.27.
+
+    With a version that names them otherwise the run goes on: it says what it goes without, and has `otherwise`.
+    """
+
+    def guard(function):
+        @functools.wraps(function)
+        def guarded():
+            try:
+                return function()
+            except (AttributeError, TypeError) as error:
+                print(f"Snakemake {SNAKEMAKE_VERSION} is not as klever knows it ({error}): {loss}.", file=sys.stderr)
+                return otherwise
+
+        return guarded
+
+    return guard
+
+
 def single_jobs(jobs):
     """The jobs, those of groups one by one."""
     return [single for job in jobs for single in (job.jobs if job.is_group() else [job])]
 
 
+@needs_internals("products of a run that fails are not kept, and what it left undone is not told", [])
+def needed_jobs():
+    """The jobs that are to be done."""
+    return [] if workflow.touch else list(workflow.dag.needrun_jobs())
+
+
 def prepare_files():
     """Keep a second name of what the run is going to replace, until it is replaced; set back dates in the future."""
-    if workflow.touch:
-        return
-    jobs = list(workflow.dag.needrun_jobs())
+    jobs = needed_jobs()
     keep(output for job in jobs for output in job.output)
     for path in date_back(path for job in jobs for path in job.input):
         print(
@@ -177,6 +232,7 @@ def prepare_files():
         )
 
 
+@needs_internals("results/status.ecsv does not tell what failed, the logs do", [])
 def failed_jobs():
     """What the status table says of a job that failed: rule, galaxy or lens, band, log."""
     return [
@@ -199,7 +255,7 @@ def report_run(failed):
     if failed:
         from klever.publish.crate import read_jobs
 
-        undone = [str(output) for job in workflow.dag.needrun_jobs() for output in job.output]
+        undone = [str(output) for job in needed_jobs() for output in job.output]
         undone += dependents(undone, read_jobs(".snakemake/metadata", "results"))
     previous = settle(undone)
     observations = [(galaxy, band) for galaxy in GALAXIES for band in SURVEY.bands(galaxy)]
@@ -233,6 +289,7 @@ def report_run(failed):
         print(f"results/status.ecsv could not be written ({error}).", file=sys.stderr)
 
 
+@needs_internals("large surveys spend more time on choosing jobs; --max-jobs-per-timespan 1000/10s helps")
 def start_jobs_at_once():
     """Switch off Snakemake's own limit of 100 started jobs a second; one that the user set stays.
 
@@ -244,6 +301,7 @@ def start_jobs_at_once():
         workflow.scheduler.job_rate_limiter = None
 
 
+@needs_internals("a job that is sent again asks for as much memory and time as before")
 def grow_resources():
     """Make the memory and time that jobs ask for grow with each attempt: one that ran out is sent again with more."""
     for step in workflow.rules:

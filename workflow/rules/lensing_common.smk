@@ -139,7 +139,7 @@ def realisation_maps(kind):
     """Input function: the maps of this kind of the realisations of a lens model."""
 
     def paths(wildcards):
-        other = wildcards.model.removeprefix("alternatives/") if "/" in wildcards.model else ""
+        other = wildcards.model.partition("alternatives/")[2]
         models = SURVEY.alternative_models(wildcards.lens) if other else {"": SURVEY.lens_model(wildcards.lens)}
         if other not in models:
             raise WorkflowError(f"The lens {wildcards.lens} has no alternative model {other}.")

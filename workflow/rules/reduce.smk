@@ -91,3 +91,37 @@ rule reduce_pointing:
         settings=pointing_settings("reduce_pointing", "reduce", "figures"),
     script:
         "../scripts/reduce_pointing.py"
+
+
+rule pointing_seeing:
+    input:
+        stars=lambda wildcards: pointing_tables(wildcards.pointing, "stars"),
+        noise=lambda wildcards: pointing_tables(wildcards.pointing, "noise"),
+    output:
+        pdf="results/reduced/{pointing}/seeing.pdf",
+        png=report(
+            "results/reduced/{pointing}/seeing.png",
+            caption="../report/seeing.rst",
+            category="2 Reduction",
+            labels={"pointing": "{pointing}", "band": "seeing in all"},
+        ),
+    log:
+        "logs/pointing_seeing/{pointing}.log",
+    benchmark:
+        "results/benchmarks/pointing_seeing/{pointing}.tsv"
+    conda:
+        "../../envs/pointing_seeing.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=lambda wildcards: survey_settings(
+            "pointing_seeing", pointing=wildcards.pointing, bands=pointing_bands(wildcards.pointing)
+        ),
+    script:
+        "../scripts/pointing_seeing.py"
+
+
+rule reduction_pages:
+    input:
+        [f"results/reduced/{name}/seeing.png" for name in pointings_with_stars()],

@@ -22,6 +22,21 @@ def exposure_files(kind):
     return paths
 
 
+def pointing_bands(pointing):
+    """Bands of a pointing, in the order of the table."""
+    return [band for name, band in POINTINGS if name == pointing]
+
+
+def pointing_tables(pointing, table):
+    """One table of the reduction of a pointing in each of its bands."""
+    return [f"results/reduced/{pointing}/{band}/{table}.ecsv" for band in pointing_bands(pointing)]
+
+
+def pointings_with_stars():
+    """Pointings whose seeing is measured on stars: those of KMOS."""
+    return sorted({name for (name, _), entry in POINTINGS.items() if entry["stars"]})
+
+
 def pointing_settings(rule, *sections):
     """Parameters of a step on one pointing in one band."""
 

@@ -39,53 +39,39 @@ use rule simulate_lens as simulate_clash_lens with:
         lens="(?!rxj2248)[A-Za-z0-9_-]+",
 
 
-rule simulate_galaxy:
-    input:
-        lens_parameters=RESOURCES / "simulation/lenses.yaml",
-        line_list=RESOURCES / "lines.yaml",
-        calibrations=RESOURCES / "calibrations.json",
-        photometry=RESOURCES / "simulation/photometry.tsv",
-    output:
-        scene="results/simulated/galaxies/{galaxy}/scene.npz",
-        source_truth="results/simulated/galaxies/{galaxy}/source_truth.fits",
-        truth="results/simulated/galaxies/{galaxy}/truth.ecsv",
-        hst_images=["results/simulated/galaxies/{galaxy}/hst_%s.fits" % name for name in HST_FILTERS],
-    log:
-        "logs/simulate_galaxy/{galaxy}.log",
-    benchmark:
-        "results/benchmarks/simulate_galaxy/{galaxy}.tsv"
-    conda:
-        "../../envs/simulate_galaxy.yaml"
-    resources:
-        mem_mb=1500,
-        runtime=10,
-    params:
-        settings=lambda wildcards: galaxy_settings("simulate_galaxy", wildcards.galaxy)
-        | simulation_settings(wildcards.galaxy, "seed", "fine_pixel_scale"),
-    script:
-        "../scripts/simulate_galaxy.py"
+# All bands of a galaxy are one job: they are seen in the same scene, and a job costs half a second before it begins. What
+# a rule makes is fixed, so there is one for each set of bands, also for the empty one: galaxies that start from exposures.
+for BANDS, MEMBERS in by_simulated_cubes().items():
 
-
-rule simulate_cube:
-    input:
-        scene="results/simulated/galaxies/{galaxy}/scene.npz",
-        line_list=RESOURCES / "lines.yaml",
-        instruments=RESOURCES / "instruments.yaml",
-        sky_lines=RESOURCES / "oh_lines_rousselot2000.dat",
-    output:
-        cube="results/simulated/cubes/{galaxy}/{band}.fits",
-        truth="results/simulated/cubes/{galaxy}/{band}_truth.fits",
-    log:
-        "logs/simulate_cube/{galaxy}_{band}.log",
-    benchmark:
-        "results/benchmarks/simulate_cube/{galaxy}_{band}.tsv"
-    conda:
-        "../../envs/simulate_cube.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        settings=lambda wildcards: band_settings("simulate_cube", wildcards.galaxy, wildcards.band)
-        | simulation_settings(wildcards.galaxy, "seed", "noise_scale"),
-    script:
-        "../scripts/simulate_cube.py"
+    rule simulate_galaxy:
+        name:
+            "_".join(["simulate_galaxy", *BANDS])
+        input:
+            lens_parameters=RESOURCES / "simulation/lenses.yaml",
+            line_list=RESOURCES / "lines.yaml",
+            calibrations=RESOURCES / "calibrations.json",
+            photometry=RESOURCES / "simulation/photometry.tsv",
+            instruments=RESOURCES / "instruments.yaml",
+            sky_lines=RESOURCES / "oh_lines_rousselot2000.dat",
+        output:
+            scene="results/simulated/galaxies/{galaxy}/scene.npz",
+            source_truth="results/simulated/galaxies/{galaxy}/source_truth.fits",
+            truth="results/simulated/galaxies/{galaxy}/truth.ecsv",
+            hst_images=["results/simulated/galaxies/{galaxy}/hst_%s.fits" % name for name in HST_FILTERS],
+            cubes=[f"results/simulated/cubes/{{galaxy}}/{band}.fits" for band in BANDS],
+            cube_truths=[f"results/simulated/cubes/{{galaxy}}/{band}_truth.fits" for band in BANDS],
+        log:
+            "logs/simulate_galaxy/{galaxy}.log",
+        benchmark:
+            "results/benchmarks/simulate_galaxy/{galaxy}.tsv"
+        wildcard_constraints:
+            galaxy="|".join(map(re.escape, MEMBERS)),
+        conda:
+            "../../envs/simulate_galaxy.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=15,
+        params:
+            settings=galaxy_simulation,
+        script:
+            "../scripts/simulate_galaxy.py"

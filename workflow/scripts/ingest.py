@@ -72,7 +72,7 @@ def ingest_cube(raw, sky_lines, instruments, cube, settings):
 def band_range(instruments, instrument, band):
     """Return (low, high) of a band in micrometre from the path of ``instruments.yaml``."""
     with open(instruments, encoding="utf-8") as stream:  # noqa: PTH123
-        known = yaml.safe_load(stream)
+        known = yaml.load(stream, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     try:
         return tuple(known[instrument][band]["range"])
     except KeyError:
@@ -91,7 +91,8 @@ def flag(product, sky_lines, settings):
         sky_line_threshold, outlier_sigma.
     """
     broken = skylines.broken_spaxels(np.where(product.dq == 0, product.flux, np.nan))
-    hit = broken | skylines.outliers(np.where(broken, np.nan, product.flux), product.error, settings["outlier_sigma"])
+    flux = np.where(broken, np.nan, product.flux) if broken.any() else product.flux
+    hit = broken | skylines.outliers(flux, product.error, settings["outlier_sigma"])
     bright, source = skylines.sky_line_mask(
         product.wavelength, product.error, settings["sky_line_threshold"], sky_lines
     )  # fmt: skip

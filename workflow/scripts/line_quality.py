@@ -11,7 +11,7 @@ from klever.maps import MapSet
 from klever.publish.figure_style import paper_style, save_figure
 from klever.publish.line_quality import draw_quality_page
 from klever.publish.quality_block import Block, choose_spaxels
-from klever.publish.spaxel_fit import fit_from_maps, fitted_groups, has_spectrum, with_best_fit
+from klever.publish.spaxel_fit import fit_from_maps, fitted_groups, has_spectrum, with_best_fits
 from klever.spectral_lines import instrumental_sigma, load_instruments, load_line_list
 
 
@@ -97,10 +97,9 @@ def _block(name, group, owner, model, maps, settings, path):
 
 
 def _fit_chosen(block, chosen, spectra, options, suffix):
-    for kind, (x, y) in chosen.items():
-        if has_spectrum(spectra, x, y):
-            fit = fit_from_maps(spectra, block.maps, x, y, suffix)
-            block.fits.append((kind, with_best_fit(fit, spectra, options)))
+    shown = {kind: place for kind, place in chosen.items() if has_spectrum(spectra, *place)}
+    fits = [fit_from_maps(spectra, block.maps, x, y, suffix) for x, y in shown.values()]
+    block.fits += zip(shown, with_best_fits(fits, spectra, options), strict=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ COLUMNS = [
     Column("galaxy", str, "name in galaxies.tsv"),
     Column("band", str, "band of a line; masked for quantities of the whole galaxy"),
     Column("region", str, "all, or a region of gradient.regions"),
-    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | sfr | sfr_total | ebv | log_mstar | log_oh | "
+    Column("quantity", str, "flux | velocity | dispersion | mu_halpha | mu_intrinsic | mu_whole | "
+           "sfr | sfr_total | ebv | log_mstar | log_oh | "
            "slope_elliptical | slope_circular | slope_intrinsic_elliptical | slope_intrinsic_circular"),
     Column("line", str, "emission line, or sum of lines"),
     Column("truth", float, "of the simulation, in `unit`"),
@@ -60,7 +61,11 @@ class Quantity:
     truth: str
 
 
-MAGNIFICATION = [Quantity("mu_halpha", ("mu_halpha_error",), "mu_halpha")]
+MAGNIFICATION = [
+    Quantity("mu_halpha", ("mu_halpha_error",), "mu_halpha"),
+    Quantity("mu_intrinsic", ("mu_intrinsic_error",), "mu_halpha"),
+    Quantity("mu_whole", ("mu_whole_error",), "mu_whole"),
+]
 METALLICITY = [Quantity("log_oh", ("log_oh_error_minus", "log_oh_error_plus"), "log_oh")]
 RATES = ("sfr", "sfr_total")
 STAR_FORMATION = [
@@ -120,7 +125,7 @@ def measure_recovery(
     """
     known = {}
     for path in truths:
-        table = read_table(path, ["galaxy", "region", "log_oh", "slope_projected", "mu_halpha"])
+        table = read_table(path, ["galaxy", "region", "log_oh", "slope_projected", "mu_halpha", "mu_whole"])
         known |= {(str(row["galaxy"]), str(row["region"])): row for row in table}
     maps = {_band_key(path): path for path in cube_truths}
     bands = yaml.safe_load(Path(instruments).read_text(encoding="utf-8"))
@@ -129,7 +134,7 @@ def measure_recovery(
         table = read_table(path, ["line", "flux", "flux_error", "detected", "velocity", "dispersion"])
         key = tuple(str(table.meta.get(name)) for name in ("galaxy", "band"))
         if key not in maps:
-            raise InputError(f"{path} has no truth of galaxy {key[0]}, band {key[1]}; run rule simulate_cube for it.")
+            raise InputError(f"{path} has no truth of galaxy {key[0]}, band {key[1]}; simulate the galaxy again.")
         rows += _line_rows(*key, table, MapSet.read(maps[key]), bands)
     for quantities, paths in (
         (MAGNIFICATION, magnifications), (STAR_FORMATION, star_formation), (STELLAR_MASS, stellar_masses),

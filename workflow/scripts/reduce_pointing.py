@@ -9,22 +9,22 @@ from astropy.io import fits
 from klever.errors import InputError
 from klever.grids import Grid
 from klever.reduce import products
-from klever.reduce.frames import read_frame
+from klever.reduce.arms import star_ifus, target_ifus
+from klever.reduce.frames import check_wavelengths, read_frame, read_ifu
 from klever.reduce.pointing import (
     collapse,
     load_pointing,
     measure_stars,
     reduce_target,
     sky_subtracted,
-    star_ifus,
-    target_ifus,
 )
 from klever.reduce.quality import draw_quality
 from klever.reduce.residualpass import listed_lines, residual_pass
+from klever.reduce.sinfoni import read_sinfoni
 from klever.reduce.sinfonifield import reduce_field, standard_counts
 from klever.reduce.skysub import source_free
 from klever.reduce.starfit import fit_star, star_spectrum
-from klever.reduce.telluric import calibrate
+from klever.reduce.telluric import calibrate, doubts
 from klever.row_tables import write_table
 
 logger = logging.getLogger("klever")
@@ -88,7 +88,12 @@ def _reduce_kmos(exposures, standard, rest, oh_lines, settings):
     ifus = star_ifus(pointing, settings["stars"])
     by_name = target_ifus(pointing, [*settings["stars"], *settings["galaxies"]])
     measure_stars(pointing, ifus, options)
-    calibrated = _kmos_calibration(standard, settings["standard"], settings["band"], options) if standard else None
+    calibrated = None
+    if standard:
+        calibrated, channels = _kmos_calibration(standard, settings["standard"], settings["band"], options)
+        ifu = next(iter(by_name.values()))
+        path = next(frame.path for frame in pointing.objects if ifu in frame.kinds)
+        check_wavelengths(standard[0], channels, path, read_ifu(path, ifu)[2])
     factor = None if calibrated is None else calibrated.factor
     targets, rows, widths = [], [], []
     for name, ifu in by_name.items():
@@ -110,8 +115,9 @@ def _reduce_sinfoni(exposures, standard, rest, oh_lines, settings):
     options, (name,) = settings["reduce"], settings["galaxies"]
     calibrated = None
     if standard:
-        wavelength, counts = standard_counts(standard, options)
-        calibrated = _calibrated(wavelength, counts, settings["standard"], settings["band"])
+        wavelength, counts, misfit = standard_counts(standard, options)
+        check_wavelengths(standard[0], wavelength, exposures[0], read_sinfoni(exposures[0]).wavelength)
+        calibrated = _calibrated(wavelength, counts, settings["standard"], settings["band"], misfit)
     protected = _protection(rest, settings["redshifts"].get(name))
     factor = None if calibrated is None else calibrated.factor
     target, stars, sky, noise = reduce_field(exposures, name, factor, options, protected)
@@ -130,7 +136,7 @@ def _second_pass(target, oh_lines, protected):
 
 
 def _kmos_calibration(paths, standard, band, options):
-    """Calibrate with the standard star, which is where it is brightest among the IFUs on an object."""
+    """Calibration by the standard star, which is where it is brightest among the IFUs on an object; its channels."""
     pointing = load_pointing(paths)
     frame = pointing.objects[0]
     spectra = []
@@ -142,20 +148,23 @@ def _kmos_calibration(paths, standard, band, options):
         grid = Grid(header, image.shape)
         star = fit_star(image, grid.pixel_scale)
         if star.ok:
-            spectra.append((star.flux, wavelength, star_spectrum(fit.flux, image, star)))
+            spectra.append((star.flux, wavelength, star_spectrum(fit.flux, image, star), star.residual))
     if not spectra:
         raise InputError(
             f"no IFU of {read_frame(paths[0]).path} shows the standard star; correct the pointing's entry."
         )
-    _, wavelength, counts = max(spectra, key=lambda item: item[0])
-    return _calibrated(wavelength, counts, standard, band)
+    _, wavelength, counts, misfit = max(spectra, key=lambda item: item[0])
+    return _calibrated(wavelength, counts, standard, band, misfit), wavelength
 
 
-def _calibrated(wavelength, counts, standard, band):
-    """Derive the calibration and say what it is."""
+def _calibrated(wavelength, counts, standard, band, misfit):
+    """Derive the calibration and say what it is, and what speaks against it."""
     result = calibrate(wavelength, counts, standard["temperature"], standard["magnitude"], band)
     logger.info("standard: zero point %.3f, hydrogen lines removed: %s", result.zero_point,
                 ", ".join(f"{name} {width:.2f} nm" for name, width in result.removed) or "none")  # fmt: skip
+    result.doubts = doubts(result, standard["temperature"], misfit)
+    for text in result.doubts:
+        logger.warning("standard: %s", text)
     return result
 
 
@@ -202,7 +211,11 @@ def _write_calibration(path, calibrated, wavelength, meta):
                 wavelength, calibrated.transmission, calibrated.response, calibrated.factor, strict=True
             )
         ]
-        meta = meta | {"zero_point": calibrated.zero_point, "hydrogen_nm": dict(calibrated.removed)}
+        meta = meta | {
+            "zero_point": calibrated.zero_point,
+            "hydrogen_nm": dict(calibrated.removed),
+            "doubts": "; ".join(calibrated.doubts) or "none",
+        }
     write_table(path, rows, products.CALIBRATION_COLUMNS, meta)
 
 

@@ -52,9 +52,10 @@ def _write_realisations(lens, folder, stem, number, seed):
     scale = lens.maps["range_pixel_scale"]
     x, y = map_grid(lens.maps["size"], scale)
     known = {}  # maps of the profiles that the realisations leave as they are
+    total, share = np.empty((2, 3, *x.shape))
     for index in range(number):
         model = lens.realisation(seed + index)
-        total = np.zeros((3, *x.shape))
+        total[:] = 0.0
         for component in model.components:
             if component.profile not in known:
                 parts = np.array(component.profile.convergence_shear(x, y))
@@ -62,7 +63,7 @@ def _write_realisations(lens, folder, stem, number, seed):
                     known[component.profile] = parts
             else:
                 parts = known[component.profile]
-            total += component.strength * parts
+            total += np.multiply(parts, component.strength, out=share)
         for name, data in (("kappa", total[0]), ("gamma", np.hypot(total[1], total[2]))):
             lens_image(lens, data, scale, name).writeto(folder / f"{stem}_map{index:03d}_{name}.fits", overwrite=True)
 

@@ -12,6 +12,7 @@ from klever.grids import Grid, offsets_to_sky
 from klever.maps import Flag, Map, MapSet
 from klever.operators import apply, load_operators, save_operators
 from klever.source.delensing import delens
+from klever.source.intrinsic_magnification import seeing_factor
 from klever.source.magnification import flux_ratio
 from klever.source.source_images import find_images
 from klever.source.source_psf import Ellipse, image_psf_fwhm, jacobian_ellipse, psf_map, traced_ellipse
@@ -47,7 +48,8 @@ def reconstruct_source(
         reference, the centre of the grid), IMGX, IMGY (reference pixel of the aligned grid), REFMAP (where it is from),
         METHOD, NIMAGES, IMAGES ('joint' or the number of the image that the maps are made of),
         FLUXLINE, FLUX_IMG, FLUX_SRC with errors E_IMG, E_SRC and covariance C_IMGSRC (significant pixels, for the
-        magnification), STATE: 'ok', 'unlensed', 'outside_lens_model', 'no_line_in_band'.
+        magnification), F_SEEING, E_SEEING (factor that undoes what the seeing does to it, and its error), STATE: 'ok',
+        'unlensed', 'outside_lens_model', 'no_line_in_band'.
     source_operator : path
         Output ``.npz``: W (aligned grid to source grid), M_<band> (spaxels to source grid) and the array `images`, the
         number of the image each aligned pixel belongs to (0: none).
@@ -86,15 +88,18 @@ def reconstruct_source(
     header["IMAGES"] = ("joint" if chosen is None else str(chosen.number), "images that the maps are made of")
     product = MapSet(header)
     _reconstruct(product, bands, composite, plane, maps)
-    fluxes = _FluxRatios(header["STATE"], bands, maps, resampling, (field.pixel_area, plane.grid.scale**2), options)
-    line, ratio = fluxes.measure(plane, multiple, None if chosen is None else chosen.pixels)
-    _write_ratio(header, line, ratio)
+    inverse_mu = np.nan_to_num(1.0 / np.abs(model["MU"].value))
+    fluxes = _FluxRatios(header["STATE"], bands, maps, resampling, field, inverse_mu, options)
+    pixels = None if chosen is None else chosen.pixels
+    line, ratio = fluxes.measure(plane, pixels)
+    if ratio is not None:
+        _write_ratio(header, line, ratio, fluxes.seeing(line, alpha, centre, settings, pixels))
     rows = []
     for item in images:
         own_line, one = line, ratio
         if len(images) > 1:
             alone = delens(alpha, offsets, centre, options, item.pixels, plane.grid)
-            own_line, one = fluxes.measure(alone, multiplicity(alone.operator, usable.shape[1]), item.pixels)
+            own_line, one = fluxes.measure(alone, item.pixels)
             if chosen is not None:
                 _reconstruct_image(product, item.number, bands, alone, resampling)
         rows.append(_image_row(item, field, model, own_line, one))
@@ -225,33 +230,46 @@ def _header(settings, image, model, grid, reference, usable, alpha, catalogue):
 class _FluxRatios:
     """Fluxes of the line that measures the magnification, before and after the reconstruction."""
 
-    def __init__(self, state, bands, maps, resampling, areas, options):
+    def __init__(self, state, bands, maps, resampling, field, inverse_mu, options):
         self.chosen = choose_bands(bands) if state != "outside_lens_model" else {}
-        self.maps, self.resampling, self.areas, self.snr = maps, resampling, areas, options["halpha_snr"]
+        self.maps, self.resampling, self.field, self.inverse_mu = maps, resampling, field, inverse_mu
+        self.options = options
 
-    def measure(self, plane, multiple, pixels=None):
+    def measure(self, plane, pixels=None):
         """Return the line and its FluxRatio in the given image pixels; ("none", None) if no line is significant."""
+        areas = self.field.pixel_area, plane.grid.scale**2
         for line in MAGNIFICATION_LINES:
             if line not in self.maps or line not in self.chosen:
                 continue
             band, product = self.chosen[line], self.maps[line]
-            valid = valid_pixels(product) if pixels is None else valid_pixels(product) & pixels
-            aligned = np.where(valid, product.value, np.nan), product.error, self.snr
-            ratio = flux_ratio(
-                line, band, self.resampling[band.name], plane.operator, self.areas, aligned, plane.coverage, multiple
-            )
+            aligned = self._value(line, pixels), product.error, self.options["halpha_snr"]
+            ratio = flux_ratio(line, band, self.resampling[band.name], plane, areas, aligned, self.inverse_mu)
             if ratio is not None:
                 return line, ratio
         return "none", None
 
+    def seeing(self, line, alpha, centre, settings, pixels=None):
+        """Return the factor that undoes the seeing in the ratio of this line's fluxes."""
+        band, value = self.chosen[line], self._value(line)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            significant = value / self.maps[line].error > self.options["halpha_snr"]
+        lens = alpha, self.field.pixel_offsets(), self.inverse_mu, self.field.pixel_scale
+        seeing = float(band.maps.header.get("PSFFWHM", settings["psf_fwhm"][band.name]))
+        smoothing = settings["lines"]["smoothing_fwhm"] if settings["lines"]["binning"] == "none" else 0.0
+        return seeing_factor(value, significant, lens, centre, self.options, np.hypot(seeing, smoothing), pixels)
 
-def _write_ratio(header, line, ratio):
-    if ratio is None:
-        return
+    def _value(self, line, pixels=None):
+        valid = valid_pixels(self.maps[line])
+        return np.where(valid if pixels is None else valid & pixels, self.maps[line].value, np.nan)
+
+
+def _write_ratio(header, line, ratio, seeing):
     header["FLUXLINE"] = (line, "line of the fluxes below")
     header["FLUX_IMG"], header["E_IMG"] = (ratio.image, "erg s-1 cm-2, image plane"), ratio.image_error
     header["FLUX_SRC"], header["E_SRC"] = (ratio.source, "the same in the source plane"), ratio.source_error
     header["C_IMGSRC"] = (ratio.covariance, "covariance of both")
+    header["F_SEEING"] = (round(seeing.value, 6), "undoes the seeing in FLUX_IMG / FLUX_SRC")
+    header["E_SEEING"] = (round(seeing.error, 6), "1 sigma")
 
 
 def _image_row(item, field, model, line, ratio):

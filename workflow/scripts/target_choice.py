@@ -30,7 +30,7 @@ _TARGETS = [
     Column("galaxy", str, "target"),
     Column("ra", float, "right ascension, ICRS", "deg"),
     Column("dec", float, "declination, ICRS", "deg"),
-    Column("z", float, "redshift of the catalogue"),
+    Column("z", float, "redshift of the catalogue; missing: none, the target is last"),
     Column("priority", int, "1: all species of a set fall in the bands; 2: at least half of one; 3: fewer"),
     Column("set", str, "set of species of which most fall in the bands"),
     Column("species", str, "species in the bands"),
@@ -90,10 +90,13 @@ def write_target_choice(
     compared = [
         {"galaxy": row["galaxy"], "species": found["species"], "listed": found["listed"],
          "explanation": _REASONS[found["listed"], found["reason"]]}
-        for row in ranked if row["galaxy"] in published
+        for row in ranked if row["galaxy"] in published and np.isfinite(row["z"])
         for found in explain(chosen, row["z"], _cells(bands, published[row["galaxy"]]["lines"]))
     ]  # fmt: skip
-    every = [{"galaxy": row["galaxy"], **line} for row in ranked for line in visible_lines(chosen, row["z"])]
+    every = [
+        {"galaxy": row["galaxy"], **line}
+        for row in ranked if np.isfinite(row["z"]) for line in visible_lines(chosen, row["z"])
+    ]  # fmt: skip
     meta = {
         "instrument": options["instrument"], "bands": "+".join(band.name for band in bands),
         "dispersion": float(options["dispersion"]), "bright": float(options["bright"]),
@@ -103,7 +106,9 @@ def write_target_choice(
     write_table(targets, ranked, _TARGETS, meta)
     write_table(lines, every, _LINES, meta)
     write_table(comparison, compared, _COMPARISON, meta)
-    redshifts = [row["z"] for row in ranked]
+    redshifts = [row["z"] for row in ranked if np.isfinite(row["z"])]
+    if len(redshifts) < len(ranked):
+        logger.warning("%d targets have no redshift; they come last, without lines", len(ranked) - len(redshifts))
     limits = (max(0.0, min([0.9, *redshifts]) - 0.1), max([3.6, *redshifts]) + 0.1)
     head = f"{options['instrument']}: lines in the bands; {len(ranked)} targets"
     with paper_style():

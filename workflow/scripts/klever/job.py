@@ -1,5 +1,6 @@
 """Run one step of the workflow as a Snakemake job: log, errors as sentences, provenance."""
 
+import ctypes
 import errno
 import logging
 import os
@@ -13,6 +14,7 @@ __all__ = ["run"]
 
 logger = logging.getLogger("klever")
 
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
@@ -38,6 +40,7 @@ def run(snakemake, step):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     files = {name: _paths(value) for name, value in [*snakemake.input.items(), *snakemake.output.items()]}
+    _keep_memory()
     settings = dict(snakemake.params.settings)
     where = " ".join(settings[key] for key in ("galaxy", "band") if key in settings) or settings.get("lens", "")
     logger.info("%s %s", snakemake.rule, where)
@@ -61,6 +64,19 @@ def run(snakemake, step):
             where or snakemake.rule, snakemake.rule, type(error).__name__, error, log,
         )  # fmt: skip
         sys.exit(1)
+
+
+def _keep_memory():
+    """Keep the memory of freed arrays for the next ones: asking the system for it anew takes up to a quarter of a job.
+
+    Of the GNU C library only; elsewhere nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _disk_reason(error):

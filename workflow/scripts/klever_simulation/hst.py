@@ -59,7 +59,8 @@ def read_curves():
     curves = {}
     for name, (wavelength, *_) in FILTERS.items():
         path = folder / f"{'acs_wfc' if wavelength < 1 else 'wfc3_ir'}_{name.lower()}.par"
-        curve = np.loadtxt(path, comments=("#", "K"), usecols=(-2, -1))
+        rows = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+        curve = np.array([row[-2:] for row in rows if row and row[0][0] not in "#K"], dtype=float)
         curves[name] = curve[:, 0] * 1e-4, curve[:, 1]
     return curves
 

@@ -24,6 +24,7 @@ REQUIRED = {
     "shear": {"gamma", "angle"},
 }
 OPTIONAL = {"dpie": {"ellipticity", "angle"}, "power_law": {"slope", "axis_ratio", "angle"}, "shear": set()}
+_CACHED = 2**13  # positions worked on at a time
 FRACTIONAL = ("sigma", "core", "cut", "einstein_radius")  # errors of these are relative
 
 
@@ -87,11 +88,11 @@ class LensModel:
 
     def deflection(self, x, y, z_source):
         """Return (alpha_x, alpha_y), arcsec to the west and north, for sources at `z_source`, of the shape of `x`."""
-        return self._sum(lambda profile: profile.deflection(x, y), 2, x, y, z_source)
+        return self._sum(lambda profile, *position: profile.deflection(*position), 2, x, y, z_source)
 
     def convergence_shear(self, x, y, z_source):
         """Return (kappa, gamma1, gamma2) for sources at `z_source`, each of the shape of `x`."""
-        return self._sum(lambda profile: profile.convergence_shear(x, y), 3, x, y, z_source)
+        return self._sum(lambda profile, *position: profile.convergence_shear(*position), 3, x, y, z_source)
 
     def magnification(self, x, y, z_source):
         """Return the signed point magnification 1 / ((1 - kappa)^2 - gamma^2), of the shape of `x`."""
@@ -109,12 +110,25 @@ class LensModel:
 
     def _sum(self, evaluate, number, x, y, z_source):
         """Sum over the components; `z_source` None is Dls/Ds = 1."""
-        total = [np.zeros(np.broadcast(x, y).shape) for _ in range(number)]
-        for component in self.components:
-            for part, value in zip(total, evaluate(component.profile), strict=True):
-                part += component.strength * value
-        efficiency = 1.0 if z_source is None else dls_over_ds(self.z_lens, float(z_source))
-        return tuple(efficiency * part for part in total)
+        x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+        flat_x, flat_y, total = x.ravel(), y.ravel(), np.zeros((number, x.size))
+        # the many circular members in blocks; others whole, because complex numbers are rounded by where they are
+        blocked = [getattr(component.profile, "circular", False) for component in self.components]
+        whole = [
+            None if apart else np.reshape(evaluate(component.profile, x, y), (number, -1))
+            for component, apart in zip(self.components, blocked, strict=True)
+        ]
+        for start in range(0, x.size, _CACHED):
+            block = slice(start, start + _CACHED)
+            for component, known in zip(self.components, whole, strict=True):
+                if known is None:
+                    values = evaluate(component.profile, flat_x[block], flat_y[block])
+                else:
+                    values = known[:, block]
+                for part, value in zip(total[:, block], values, strict=True):
+                    part += component.strength * value
+        total *= 1.0 if z_source is None else dls_over_ds(self.z_lens, float(z_source))
+        return tuple(part.reshape(x.shape) for part in total)
 
 
 def load_lens(name, path):

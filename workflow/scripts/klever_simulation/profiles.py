@@ -55,10 +55,15 @@ class DualIsothermal:
         if not 0 <= self.ellipticity < 1:
             raise ValueError(f"the ellipticity (a - b)/(a + b) of a dPIE lies in [0, 1), not {self.ellipticity}")
 
+    @property
+    def circular(self):
+        """Whether the profile is round, and so its formulae are real."""
+        return self.ellipticity < 1e-4
+
     def deflection(self, x, y):
         """Return (alpha_x, alpha_y), arcsec, of the shape of `x`."""
         amplitude = self.cut / (self.cut - self.core)
-        if self.ellipticity < 1e-4:
+        if self.circular:
             dx, dy = np.asarray(x, float) - self.x, np.asarray(y, float) - self.y
             over_radius = amplitude * self._mean_convergence(dx**2 + dy**2)
             return over_radius * dx, over_radius * dy
@@ -70,7 +75,7 @@ class DualIsothermal:
     def convergence_shear(self, x, y):
         """Return (kappa, gamma1, gamma2), of the shape of `x`."""
         amplitude = self.cut / (self.cut - self.core)
-        if self.ellipticity < 1e-4:
+        if self.circular:
             dx, dy = np.asarray(x, float) - self.x, np.asarray(y, float) - self.y
             radius2 = dx**2 + dy**2
             kappa = 0.5 * (1 / np.sqrt(self.core**2 + radius2) - 1 / np.sqrt(self.cut**2 + radius2))

@@ -3,11 +3,13 @@
 import numpy as np
 
 from klever.maps import Map, MapSet
+from klever.row_tables import Column
 from klever_simulation.emission import RATIOS
 from klever_simulation.formats import celestial_header
 from klever_simulation.scene import sky_of
+from klever_simulation.seen import seen_fluxes
 
-__all__ = ["source_maps", "truth_table", "weighted_slope"]
+__all__ = ["TRUTH", "source_maps", "truth_rows", "weighted_slope"]
 
 PIXEL_SCALE = 0.02  # arcsec, source plane
 REACH = 5.0  # effective radii shown around the centre
@@ -54,7 +56,7 @@ def source_maps(setting, galaxy):
     return maps
 
 
-def _region(component, setting, seen, galaxy):
+def _region(component, setting, seen, galaxy, mu):
     x, y = component.grid()
     weight, log_oh = component.halpha(x, y), component.log_oh(x, y)
     radius = component.radius_kpc(x, y)
@@ -65,7 +67,7 @@ def _region(component, setting, seen, galaxy):
         "halpha_flux": component.halpha_flux, "log_oh": float(np.average(log_oh, weights=weight)),
         "log_oh_central": component.log_oh_central, "slope_projected": row["slope_dex_per_kpc"],
         "slope_weighted": weighted_slope(radius, log_oh, weight), "ebv": row["ebv"],
-        "mu_halpha": seen / component.halpha_flux, "mu_point": _mu_point(setting),
+        "mu_halpha": mu, "mu_whole": seen / component.halpha_flux, "mu_point": _mu_point(setting),
         **{f"offset_{name}": component.offsets[name] for name in RATIOS},
         "v_sys": row["v_sys"], "sigma0": row["sigma0"], "source_ra": ra, "source_dec": dec,
     }  # fmt: skip
@@ -75,7 +77,7 @@ def _mu_point(setting):
     return float(np.abs(setting.lens.magnification(*(np.array([v]) for v in setting.image), setting.z))[0])
 
 
-def _whole(rows, setting, galaxy):
+def _whole(rows, setting, galaxy, mu):
     """Sum or flux-weight the rows of a pair; NaN where only a component has a value."""
     flux = np.array([row["halpha_flux"] for row in rows])
     ra, dec = sky_of(*setting.source, setting.lens.ra, setting.lens.dec)
@@ -86,52 +88,55 @@ def _whole(rows, setting, galaxy):
             whole[name] = value if np.all(values == value) else float(np.average(values, weights=flux))
     whole.update(
         galaxy=galaxy, region="all", sfr=sum(row["sfr"] for row in rows), halpha_flux=float(flux.sum()),
-        log_mstar=float(np.log10(sum(10 ** row["log_mstar"] for row in rows))), log_oh_central=np.nan,
+        log_mstar=float(np.log10(sum(10 ** row["log_mstar"] for row in rows))), log_oh_central=np.nan, mu_halpha=mu,
         slope_projected=np.nan, slope_weighted=np.nan, source_ra=ra, source_dec=dec,
     )  # fmt: skip
     return whole
 
 
-_COLUMNS = {
-    "galaxy": (None, "as in galaxies.tsv"),
-    "region": (None, "component of the galaxy; all for the whole of a pair"),
-    "z": (None, "redshift"),
-    "sfr": ("Msun yr-1", "star formation rate"),
-    "log_mstar": ("dex", "log10 of the stellar mass in solar masses"),
-    "halpha_flux": ("erg s-1 cm-2", "of the unlensed source, dimmed by dust"),
-    "log_oh": ("dex", "12+log(O/H), Halpha-weighted"),
-    "log_oh_central": ("dex", "12+log(O/H) at the centre"),
-    "slope_projected": ("dex kpc-1", "gradient that circular annuli would see"),
-    "slope_weighted": ("dex kpc-1", "Halpha-weighted straight-line fit to the truth"),
-    "ebv": ("mag", "reddening of the gas"),
-    "mu_halpha": (None, "Halpha flux inside the field over that of the unlensed source"),
-    "mu_point": (None, "magnification at the catalogue (or reference image) position"),
-    **{f"offset_{name}": ("dex", f"of log10 {name} from its calibration, shared by the galaxy") for name in RATIOS},
-    "v_sys": ("km s-1", "systemic velocity, of the redshift"),
-    "sigma0": ("km s-1", "velocity dispersion of the gas"),
-    "source_ra": ("deg", "unlensed position"),
-    "source_dec": ("deg", "unlensed position"),
-}
+TRUTH = [
+    Column("galaxy", str, "as in galaxies.tsv"),
+    Column("region", str, "component of the galaxy; all for the whole of a pair"),
+    Column("z", float, "redshift"),
+    Column("sfr", float, "star formation rate", "Msun yr-1"),
+    Column("log_mstar", float, "log10 of the stellar mass in solar masses", "dex"),
+    Column("halpha_flux", float, "of the unlensed source, dimmed by dust", "erg s-1 cm-2"),
+    Column("log_oh", float, "12+log(O/H), Halpha-weighted", "dex"),
+    Column("log_oh_central", float, "12+log(O/H) at the centre", "dex"),
+    Column("slope_projected", float, "gradient that circular annuli would see", "dex / kpc"),
+    Column("slope_weighted", float, "Halpha-weighted straight-line fit to the truth", "dex / kpc"),
+    Column("ebv", float, "reddening of the gas", "mag"),
+    Column("mu_halpha", float, "Halpha flux inside the field over that of the part of the source with an image there"),
+    Column("mu_whole", float, "Halpha flux inside the field over that of the whole unlensed source"),
+    Column("mu_point", float, "magnification at the catalogue (or reference image) position"),
+    *(
+        Column(f"offset_{name}", float, f"of log10 {name} from its calibration, shared by the galaxy", "dex")
+        for name in RATIOS
+    ),
+    Column("v_sys", float, "systemic velocity, of the redshift", "km s-1"),
+    Column("sigma0", float, "velocity dispersion of the gas", "km s-1"),
+    Column("source_ra", float, "unlensed position", "deg"),
+    Column("source_dec", float, "unlensed position", "deg"),
+]
 
 
-def truth_table(setting, rendered, line_names, galaxy):
-    """Make the table of the truth: one row per region; a pair also has a row 'all' whose gradient is NaN.
+def truth_rows(setting, rendered, line_names, galaxy):
+    """Return the rows of the truth, of the columns `TRUTH`: one per region, and for a pair one 'all' without gradient.
 
-    `mu_halpha` is the Halpha flux inside the IFU field over the flux of the unlensed source; `mu_point` the
-    magnification at the catalogue (or reference image) position; `slope_projected` is what circular annuli would see,
-    dex/kpc; `slope_weighted` the Halpha-weighted straight-line fit to the truth, which the clipping of 12 + log(O/H)
-    flattens.
+    `mu_halpha` is the Halpha flux inside the IFU field over that of the part of the unlensed source which has an image
+    there, see `klever_simulation.seen`; `mu_whole` that of the field over the whole source;
+    `mu_point` the magnification at the catalogue (or reference image) position; `slope_projected` is what circular
+    annuli would see, dex/kpc; `slope_weighted` the Halpha-weighted straight-line fit to the truth, which the clipping
+    of 12 + log(O/H) flattens.
     """
-    from astropy.table import Table
-
     (fx, fy), half = setting.field, setting.field_size / 2
     inside = (np.abs(rendered["y"] - fy) < half)[:, None] & (np.abs(rendered["x"] - fx) < half)[None, :]
     seen = rendered["lines"][:, line_names.index("Halpha"), inside].sum(1)
-    rows = [_region(c, setting, float(s), galaxy) for c, s in zip(setting.components, seen, strict=True)]
+    lensed, unlensed = seen_fluxes(setting)
+    mu = np.divide(lensed, unlensed, out=np.full(len(seen), np.nan), where=unlensed > 0)
+    rows = [
+        _region(c, setting, float(s), galaxy, float(m)) for c, s, m in zip(setting.components, seen, mu, strict=True)
+    ]
     if len(rows) > 1:
-        rows.insert(0, _whole(rows, setting, galaxy))
-    table = Table(rows=rows, names=list(rows[-1]))
-    for name, (unit, description) in _COLUMNS.items():
-        table[name].unit, table[name].info.description = unit, description
-    table.meta.update(galaxy=galaxy, simulated=True)
-    return table
+        rows.insert(0, _whole(rows, setting, galaxy, float(lensed.sum() / unlensed.sum())))
+    return rows

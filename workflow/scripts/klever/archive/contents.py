@@ -50,6 +50,9 @@ def check_content(path, name):
 
 
 def _check_fits(path, name, head):
+    packed = next((end for end in (".gz", ".Z", ".zip") if head.startswith(_MAGIC[end])), "")
+    if packed:
+        raise InputError(f"{name}: what was sent is compressed; let the file's name in the table end in .fits{packed}.")
     if not head.startswith(b"SIMPLE  ="):
         raise InputError(f"{name}: what was sent is no FITS file.")
     size = path.stat().st_size

@@ -5,6 +5,7 @@ import os
 
 import requests
 
+from klever.archive.sessions import OwnLogins
 from klever.errors import InputError
 
 __all__ = ["eso_headers"]
@@ -45,7 +46,8 @@ def eso_headers(token_url):
     talkative = logging.getLogger("urllib3.connectionpool")
     talkative.addFilter(_nothing)
     try:
-        answer = requests.get(token_url, params=query, timeout=_TIMEOUT)
+        with OwnLogins() as session:
+            answer = session.get(token_url, params=query, timeout=_TIMEOUT)
         token = answer.json()["id_token"] if answer.status_code == 200 else None
     except (requests.RequestException, ValueError, KeyError):
         # the exception holds the address with the password in it

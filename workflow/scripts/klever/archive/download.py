@@ -1,17 +1,22 @@
 """Download a file so that what stands under its name is whole: resumed, retried, checked, then moved into place."""
 
+import fcntl
 import hashlib
 import json
 import logging
 import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from pathlib import Path
 
 import requests
 from urllib3.exceptions import HTTPError
 
+from klever.archive.sessions import OwnLogins
 from klever.errors import InputError
 
 __all__ = ["Download", "Policy", "download", "file_digest"]
@@ -87,17 +92,49 @@ def download(url, target, *, size=None, sha256=None, headers=None, policy=None, 
     Raises
     ------
     InputError
-        The server refuses, sends a web page or another file, or does not finish; the message says what to do.
+        The server refuses, sends a web page or another file, or does not finish, or another process is downloading the
+        file; the message says what to do.
     """
     policy, target = policy or Policy(), Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     note = target.with_name(target.name + ".part.json")
+    with _alone(target, part, note):
+        found = _gather(url, part, note, headers or {}, policy, size)
+        try:
+            _compare(url, found, size, sha256)
+            if check is not None:
+                check(part)
+        except InputError:
+            _forget(part, note)
+            raise
+        part.replace(target)
+    return found
+
+
+@contextmanager
+def _alone(target, part, note):
+    """Hold the note on the part, so that two processes never write one part; leave no empty files behind."""
+    with note.open("a") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{target} is being downloaded by another process; wait until it is done.") from None
+        try:
+            yield
+        finally:
+            if not _length(part):
+                part.unlink(missing_ok=True)
+                note.unlink(missing_ok=True)
+
+
+def _gather(url, part, note, headers, policy, size):
+    """Ask until the part is complete; returns what it then is."""
     failures = 0
     while True:
         before = _length(part)
         try:
-            _attempt(url, part, note, headers or {}, policy, size)
+            _attempt(url, part, note, headers, policy, size)
             break
         except _AgainError as problem:
             failures = 1 if _length(part) > before else failures + 1
@@ -109,18 +146,7 @@ def download(url, target, *, size=None, sha256=None, headers=None, policy=None, 
             wait = max(problem.wait, min(policy.backoff * 2 ** (failures - 1), 120.0))
             logger.warning("%s: %s; trying again in %.3g s (%d bytes so far)", url, problem, wait, _length(part))
             time.sleep(wait)
-    found = Download(_length(part), file_digest(part))
-    try:
-        _compare(url, found, size, sha256)
-        if check is not None:
-            check(part)
-    except InputError:
-        part.unlink()
-        note.unlink(missing_ok=True)
-        raise
-    part.replace(target)
-    note.unlink(missing_ok=True)
-    return found
+    return Download(_length(part), file_digest(part))
 
 
 def file_digest(path):
@@ -137,7 +163,10 @@ def _attempt(url, part, note, headers, policy, size):
     if start:
         request |= {"Range": f"bytes={start}-", "If-Range": known["validator"]}
     try:
-        with requests.get(url, headers=request, stream=True, timeout=policy.timeout) as response:
+        with (
+            OwnLogins() as session,
+            session.get(url, headers=request, stream=True, timeout=policy.timeout) as response,
+        ):
             _check_answer(url, response)
             total = _total(response, start, size)
             if response.status_code == 416:
@@ -200,8 +229,13 @@ def _range_start(response):
 
 
 def _retry_after(response):
+    """Seconds that the server asks for, given as such or as a date; at most two minutes."""
     text = response.headers.get("Retry-After", "")
-    return min(float(text), 120.0) if text.isdigit() else 0.0
+    try:
+        seconds = float(text) if text.isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(seconds, 0.0), 120.0)
 
 
 def _compare(url, found, size, sha256):
@@ -223,7 +257,7 @@ def _length(path):
 
 def _forget(part, note):
     part.unlink(missing_ok=True)
-    note.unlink(missing_ok=True)
+    note.write_text("", encoding="utf-8")  # it stays: it is held against other processes
 
 
 def _read_note(note, url):

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from klever.archive.sessions import OwnLogins
 from klever.errors import InputError
 from klever.row_tables import Column
 
@@ -126,7 +127,7 @@ def linked_files(address):
     """
     from pyvo.dal.adhoc import DatalinkResults
 
-    table = _table(lambda: DatalinkResults.from_result_url(address), "datalink", address)
+    table = _table(lambda: DatalinkResults.from_result_url(address, session=OwnLogins()), "datalink", address)
     return [
         {
             "semantics": row["semantics"], "url": row["access_url"], "description": row.get("description"),
@@ -140,7 +141,7 @@ def _query(service, adql):
     from pyvo.dal import TAPService
 
     # a limit far above any programme; the archive's own default is smaller than one large programme
-    return _table(lambda: TAPService(service).search(adql, maxrec=1_000_000), "TAP", service)
+    return _table(lambda: TAPService(service, session=OwnLogins()).search(adql, maxrec=1_000_000), "TAP", service)
 
 
 def _table(ask, what, address):

@@ -19,6 +19,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML_NUMBER = re.compile(r"[+-]?([0-9]{1,30}|([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-][0-9]{1,3})?)")
 _NUMERIC = ("number", "integer")
 _DEEPEST = 30
+_MOST = 100_000
 
 
 class Problems(list):
@@ -96,6 +97,8 @@ def read_yaml(path, label, problems):
         if node is None:
             return {}
         _find_duplicates(node, "", label, problems, set())
+        if _too_large(node, label, problems):
+            return None
         document = loader.construct_document(node)
         return {} if document is None else plain(document, label, problems)  # a lone `~` is as empty as no text
     except yaml.YAMLError as error:
@@ -136,11 +139,43 @@ def _find_duplicates(node, path, label, problems, seen):
             _find_duplicates(value, entry, label, problems, seen)
 
 
+def _too_large(value, label, problems):
+    """Report a few lines of anchors and aliases that stand for thousands of millions of values; return whether so."""
+    count = _count(value, {})
+    if count == math.inf:
+        problems.add(label, "", "is nested too deeply: an anchor is used inside itself.")
+    elif count > _MOST:
+        problems.add(
+            label, "", f"stands for more than {_MOST} values by its anchors and aliases; write out what is meant."
+        )
+    return count > _MOST
+
+
+def _count(value, counted, depth=0):
+    """Return how many values a collection, or node of YAML, holds with its aliases written out; infinite in itself."""
+    if isinstance(value, yaml.MappingNode):
+        inside = [part for pair in value.value for part in pair]
+    elif isinstance(value, Mapping):
+        inside = value.values()
+    else:
+        inside = value.value if isinstance(value, yaml.SequenceNode) else value
+        if not isinstance(inside, list | tuple):
+            return 1
+    if depth > _DEEPEST:
+        return 1
+    if id(value) not in counted:
+        counted[id(value)] = math.inf
+        counted[id(value)] = 1 + sum(_count(part, counted, depth + 1) for part in inside)
+    return counted[id(value)]
+
+
 def plain(value, label, problems, path="", depth=0):
     """Return `value` as dicts with text keys, lists and scalars; report what is not, NaN and infinity.
 
     A mapping of Snakemake may be any kind of dict; parameters must be plain for their text form to be stable.
     """
+    if depth == 0 and _too_large(value, label, problems):
+        return None
     if depth > _DEEPEST:
         problems.add(label, path.split(".")[0], "is nested too deeply.")
         return None

@@ -57,6 +57,7 @@ def read_settings(config, schema, resources, problems):
     calibrations = CalibrationSets(resources / "calibrations.json")
     schema["$defs"]["metallicity"]["properties"]["calibration"]["enum"] = list(calibrations.sets)
     settings = plain({} if config is None else config, CONFIG, problems)
+    settings = {} if settings is None else settings
     if not isinstance(settings, dict):
         problems.add(CONFIG, "", "must hold sections such as `lines:`, not a single value.")
         settings = {}

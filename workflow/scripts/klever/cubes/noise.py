@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["continuum", "estimate_error", "noise_scale", "spatial_autocorrelation"]
+__all__ = ["continuum", "estimate_error", "nanmedian", "noise_scale", "spatial_autocorrelation"]
 
 _ONE_SIGMA = 0.6826894921370859  # fraction of a Gaussian within 1 sigma
 _BLOCK = 64  # channels per median of the continuum: wider than any line, narrower than the continuum's structure
 _FEWEST = 8  # spaxels that give the scatter of a channel
+_CACHED = 2**17  # values that are sorted at a time
 _CLIP = 4.0  # sigma: residuals beyond it (lines, cosmic rays) do not enter the autocorrelation
 
 
@@ -28,16 +29,17 @@ def continuum(flux):
     n_wave = flux.shape[0]
     n_blocks = max(n_wave // _BLOCK, 1)
     edges = np.linspace(0, n_wave, n_blocks + 1).astype(int)
-    medians = np.stack([_nanmedian(flux[a:b], axis=0) for a, b in pairwise(edges)])
+    medians = np.stack([nanmedian(flux[a:b], axis=0) for a, b in pairwise(edges)])
     _fill_nearest(medians)
     centres = 0.5 * (edges[:-1] + edges[1:] - 1)
     position = np.interp(np.arange(n_wave), centres, np.arange(n_blocks))
     below = np.minimum(position.astype(int), max(n_blocks - 2, 0))
-    above = np.minimum(below + 1, n_blocks - 1)
-    fraction = (position - below)[:, None, None]
-    result = medians[above] - medians[below]  # in place from here on: the arrays are the whole cost
-    result *= fraction
-    result += medians[below]
+    result = np.empty(flux.shape)
+    for low in range(max(n_blocks - 1, 1)):  # written once, part by part: the arrays are the whole cost
+        part = slice(*np.searchsorted(below, (low, low + 1)))
+        rise = medians[min(low + 1, n_blocks - 1)] - medians[low]
+        np.multiply(rise, (position - below)[part, None, None], out=result[part])
+        result[part] += medians[low]
     return result
 
 
@@ -67,23 +69,27 @@ def estimate_error(flux, wavelength):
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         scale = _typical(flux)
         data = flux / scale
-        residual = data - continuum(data)
+        residual = continuum(data)
+        np.subtract(data, residual, out=residual)
         relative = np.ones(flux.shape[1:])
         faint = _faint_spaxels(data)
         fine, inner = _fine_structure(residual, faint)
+        residual = residual[:, faint]
         for _ in range(2):  # the channels' noise whitens the differences that give the spaxels', and back
-            channel = _channel_scatter(residual[:, faint] / relative[faint], fine / relative[inner])
+            channel = _channel_scatter(residual / relative[faint], fine / relative[inner])
             pairs = np.hypot(channel[1:], channel[:-1])
             steps = np.diff(wavelength)
             if steps.size:
                 pairs[steps > 1.5 * np.median(steps)] = np.nan
-            difference = np.diff(data, axis=0) / pairs[:, None, None]
-            spaxel = _scatter(difference, axis=0)
-            spaxel /= _nanmedian(spaxel[faint & np.isfinite(spaxel)], axis=0)
+            rows = (np.diff(data[:, row], axis=0) / pairs[:, None] for row in range(data.shape[1]))
+            spaxel = np.array([_scatter(difference, axis=0) for difference in rows])
+            spaxel /= nanmedian(spaxel[faint & np.isfinite(spaxel)], axis=0)
             relative = np.where(np.isfinite(spaxel) & (spaxel > 0), spaxel, 1.0)
-        channel = _channel_scatter(residual[:, faint] / relative[faint], fine / relative[inner])
-        error = channel[:, None, None] * relative * scale
-    return np.where(np.isfinite(flux) & (error > 0), error, np.nan)
+        channel = _channel_scatter(residual / relative[faint], fine / relative[inner])
+        error = channel[:, None, None] * relative
+        error *= scale
+        error[~(np.isfinite(flux) & (error > 0))] = np.nan
+    return error
 
 
 def noise_scale(flux, error, dq):
@@ -161,7 +167,11 @@ def _normalised_residuals(flux, error, dq):
         data = np.where(good, flux, np.nan)
         scale = _typical(data)
         data /= scale
-        return (data - continuum(data)) / np.where(error > 0, error / scale, np.nan)
+        data -= continuum(data)
+        scaled = error / scale
+        scaled[~(error > 0)] = np.nan
+        data /= scaled
+        return data
 
 
 def _fine_structure(residual, faint):
@@ -171,9 +181,13 @@ def _fine_structure(residual, faint):
     """
     inner = np.zeros_like(faint)
     inner[1:-1, 1:-1] = faint[1:-1, 1:-1]
-    rows = residual[:, 2:] - 2 * residual[:, 1:-1] + residual[:, :-2]
-    mixed = rows[:, :, 2:] - 2 * rows[:, :, 1:-1] + rows[:, :, :-2]
-    return mixed[:, inner[1:-1, 1:-1]], inner
+    found = np.empty((len(residual), np.count_nonzero(inner)))
+    for start in range(0, len(residual), _BLOCK):  # in blocks that fit the processor's cache
+        block = residual[start : start + _BLOCK]
+        rows = block[:, 2:] - 2 * block[:, 1:-1] + block[:, :-2]
+        mixed = rows[:, :, 2:] - 2 * rows[:, :, 1:-1] + rows[:, :, :-2]
+        found[start : start + _BLOCK] = mixed[:, inner[1:-1, 1:-1]]
+    return found, inner
 
 
 def _channel_scatter(values, fine):
@@ -196,14 +210,14 @@ def _channel_scatter(values, fine):
     if not fine.shape[1]:
         return scatter
     fine, fine_count = _band_scatter(fine)
-    possible = fine * _nanmedian(scatter / fine, axis=0)
+    possible = fine * nanmedian(scatter / fine, axis=0)
     significant = 1.25 + 4 / np.sqrt(2 * np.maximum(np.minimum(count, fine_count), 1))
     return np.where((fine_count >= _FEWEST) & (scatter > significant * possible), possible, scatter)
 
 
 def _band_scatter(values):
     """Scatter of each channel about its median, and the number of values; the band's where there are few of them."""
-    values = values - _nanmedian(values, axis=1)[:, None]
+    values = values - nanmedian(values, axis=1)[:, None]
     scatter = _scatter(values, axis=1)
     count = np.sum(np.isfinite(values), axis=1)
     if np.any(count < _FEWEST):
@@ -213,7 +227,7 @@ def _band_scatter(values):
 
 def _faint_spaxels(data):
     """Spaxels among the 60 per cent faintest of the collapsed cube, shape (ny, nx)."""
-    white = _nanmedian(data, axis=0)
+    white = nanmedian(data, axis=0)
     finite = np.isfinite(white)
     if not finite.any():
         return finite
@@ -222,36 +236,50 @@ def _faint_spaxels(data):
 
 def _typical(flux):
     """Return the median of the non-zero |flux|, 1 if there is none: in this unit neither 1e-40 nor 1e+20 overflows."""
-    size = np.abs(flux[np.isfinite(flux) & (flux != 0)])
-    return float(np.median(size)) if size.size else 1.0
+    size = flux[np.isfinite(flux) & (flux != 0)]
+    return float(np.median(np.abs(size, out=size), overwrite_input=True)) if size.size else 1.0
 
 
 def _scatter(values, axis):
     """Return the robust standard deviation about zero."""
-    return _nanquantile(np.abs(values), _ONE_SIGMA, axis)
+    return _nanquantile(values, _ONE_SIGMA, axis, absolute=True)
 
 
-def _nanmedian(values, axis):
+def nanmedian(values, axis):
+    """Return the median of the finite values along an axis, NaN where there are none."""
     return _nanquantile(values, 0.5, axis)
 
 
-def _nanquantile(values, fraction, axis):
+def _nanquantile(values, fraction, axis, absolute=False):
     """NaN-aware quantile by one sort; `numpy.nanquantile` is an order of magnitude slower on cubes with gaps.
 
     Of n values the k-th (from 1) is taken at k / (n + 1), its expected rank: 15 spaxels would else give a scatter that
     is 5 per cent too small.
     """
-    if values.shape[axis] == 0:
-        return np.full(np.delete(values.shape, axis), np.nan)
-    ordered = np.sort(values, axis=axis)  # NaN last
-    count = np.expand_dims(np.sum(np.isfinite(ordered), axis=axis), axis)
+    lanes = np.moveaxis(values, axis, -1)
+    result = np.full(lanes.shape[:-1], np.nan)
+    if not lanes.size:
+        return result
+    if lanes.ndim == 1:
+        return _ordered_quantile(lanes[None], fraction, absolute)[0]
+    step = max(_CACHED // lanes[0].size, 1)  # values far apart in memory are brought together before they are sorted
+    for start in range(0, len(lanes), step):
+        result[start : start + step] = _ordered_quantile(lanes[start : start + step], fraction, absolute)
+    return result
+
+
+def _ordered_quantile(lanes, fraction, absolute):
+    """Quantile of the finite values along the last axis, or of their sizes; NaN where there are none."""
+    ordered = np.abs(lanes, order="C") if absolute else np.array(lanes, order="C")
+    ordered.sort(axis=-1)  # NaN last
+    count = np.sum(np.isfinite(ordered), axis=-1, keepdims=True)
     position = np.clip(fraction * (count + 1) - 1, 0, np.maximum(count - 1, 0))
     low = position.astype(int)
     high = np.minimum(low + 1, np.maximum(count - 1, 0))
-    lower, upper = (np.take_along_axis(ordered, index, axis) for index in (low, high))
+    lower, upper = (np.take_along_axis(ordered, index, axis=-1) for index in (low, high))
     with np.errstate(invalid="ignore"):
         result = lower + (position - low) * (upper - lower)
-    return np.where(count > 0, result, np.nan).squeeze(axis)
+    return np.where(count > 0, result, np.nan)[..., 0]
 
 
 def _fill_nearest(blocks):

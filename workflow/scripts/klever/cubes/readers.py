@@ -75,6 +75,11 @@ def _assemble(hdus, layers, unit, path):
     """Put the layers together in the order of the file's axes."""
     header, notes = layers.science.header, []
     data = pixels(layers.science, path)  # first: it checks the sizes that the header claims
+    if data.ndim != 3:
+        raise InputError(
+            f"extension {layers.science.name or 'PRIMARY'} is no image of 3 axes but holds data of the shape "
+            f"{data.shape}: its header is damaged; copy the file again."
+        )
     n_wave = data.shape[0]
     if n_wave < 2:
         raise InputError("the spectral axis has a single channel; this is an image, not a cube.")
@@ -89,11 +94,13 @@ def _assemble(hdus, layers, unit, path):
     area = cubeaxes.spaxel_scale(wcs) ** 2
     factor = flux_factor(text, wavelength, area)
     disagreement = "" if unit == "header" else contradiction(unit, _own_unit(header), wavelength, area)
-    flux = data.astype(float) * factor
+    flux = data.astype(float)
+    zero = flux == 0
+    flux *= factor
     dq = np.zeros(flux.shape, dtype=np.uint8)
     missing = ~np.isfinite(flux)
     if data.dtype.kind == "f":
-        missing |= data == 0
+        missing |= zero
     if layers.weight is not None:
         missing |= _like(layers.weight, flux, path) == 0
     if layers.quality is not None:
@@ -103,7 +110,7 @@ def _assemble(hdus, layers, unit, path):
     flux[missing] = np.nan
     dq[missing] |= np.uint8(DQ.NODATA)
     if layers.error is None:
-        error = estimate_error(np.where(dq == 0, flux, np.nan), wavelength)
+        error = estimate_error(flux if layers.quality is None else np.where(dq == 0, flux, np.nan), wavelength)
         notes = [*notes, "the file has no error: estimated from the scatter of the data"]
     else:
         error = _error(layers, _error_factor(layers, unit, factor, wavelength, area), flux, path)

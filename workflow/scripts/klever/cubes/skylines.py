@@ -1,10 +1,8 @@
 """Channels on bright sky lines, single voxels hit by cosmic rays, and spaxels that are broken."""
 
-import warnings
-
 import numpy as np
 
-from klever.cubes.noise import continuum
+from klever.cubes.noise import continuum, nanmedian
 
 __all__ = ["broken_spaxels", "outliers", "sky_line_mask"]
 
@@ -72,18 +70,18 @@ def outliers(flux, error, sigma):
     -------
     ndarray of bool, shape (n_wave, ny, nx)
     """
-    excess = flux - continuum(flux)
+    excess = continuum(flux)
+    np.subtract(flux, excess, out=excess)
     with np.errstate(invalid="ignore"):
         candidates = np.argwhere(np.abs(excess) > sigma * error)
     result = np.zeros(flux.shape, dtype=bool)
     if not candidates.size:
         return result
-    padded = np.pad(excess, 1, constant_values=np.nan)
-    k, j, i = (candidates + 1).T
-    peak = np.abs(padded[k, j, i])
+    peak = np.abs(excess[tuple(candidates.T)])
     allowed = sigma * error[tuple(candidates.T)]
-    spectral = [padded[k + step, j, i] for step in (-1, 1)]
-    spatial = [padded[k, j + dy, i + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    spectral = [_beside(excess, candidates, (step, 0, 0)) for step in (-1, 1)]
+    around = [(0, dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    spatial = [_beside(excess, candidates, step) for step in around]
     alone = np.ones(peak.size, dtype=bool)
     for neighbours in (spectral, spatial):
         size = np.abs(np.stack(neighbours))
@@ -93,6 +91,13 @@ def outliers(flux, error, sigma):
         alone &= np.isfinite(size).any(axis=0) & (peak > allowed + support)
     result[tuple(candidates[alone].T)] = True
     return result
+
+
+def _beside(cube, voxels, step):
+    """Values one step away from voxels, shape (n,); NaN outside the cube."""
+    places = voxels + step
+    inside = np.all((places >= 0) & (places < cube.shape), axis=1)
+    return np.where(inside, cube[tuple(np.where(inside[:, None], places, 0).T)], np.nan)
 
 
 def broken_spaxels(flux):
@@ -110,11 +115,10 @@ def broken_spaxels(flux):
     -------
     ndarray of bool, shape (ny, nx)
     """
-    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # spaxels without data
-        scatter = np.nanmedian(np.abs(flux[1::4] - flux[: len(flux) - 1 : 4]), axis=0)
-        level = np.nanmedian(np.abs(flux[::4]), axis=0)
-        near, near_level = (np.nanmedian(_neighbours(values), axis=0) for values in (scatter, level))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        scatter = nanmedian(np.abs(flux[1::4] - flux[: len(flux) - 1 : 4]), axis=0)
+        level = nanmedian(np.abs(flux[::4]), axis=0)
+        near, near_level = (nanmedian(_neighbours(values), axis=0) for values in (scatter, level))
         judged = np.isfinite(scatter) & (np.isfinite(_neighbours(scatter)).sum(axis=0) >= 3)
         judged &= near > _NOISELESS * near_level
         return judged & ~((scatter * _BROKEN > near) & (scatter < near * _BROKEN))

@@ -38,7 +38,10 @@ COLUMNS = [
     Column("sfr_error_magnification", float, "part of mu", _SFR),
     Column("sfr_magnified", float, "dust corrected, not divided by mu", _SFR),
     Column(
-        "sfr_total", float, "from halpha_flux_total, with the light outside the field: over 1 - outside_fraction", _SFR
+        "sfr_total",
+        float,
+        "from halpha_flux_total and mu_intrinsic, with the light outside the field: over 1 - outside_fraction",
+        _SFR,
     ),
     Column("sfr_total_error", float, "1 sigma: as sfr_error, and sfr_total_error_outside in quadrature", _SFR),
     Column("sfr_total_error_outside", float, "part of the light outside the field: all that is added for it", _SFR),
@@ -117,7 +120,7 @@ def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibr
     if not np.isfinite(mu):
         return [row | {"state": "no_magnification"}]
     found = star_formation_rate(flux, flux_error, *common, (mu, mu_error), rv)
-    complete = star_formation_rate(*total, *common, (mu, mu_error), rv)
+    complete = star_formation_rate(*total, *common, _without_seeing(magnification, mu, mu_error, mu_source), rv)
     seen = 1 - np.nan_to_num(outside)
     whole = complete.sfr / seen
     row |= {
@@ -134,6 +137,13 @@ def sfr_rows(halpha, total, fibre_flux, reddening, magnification, shares, calibr
         for region, share in shares.items()
     ]
     return [row, *regions]
+
+
+def _without_seeing(row, mu, error, name):
+    """Return the magnification that all light in the field is divided by, and its error."""
+    if name == "mu_halpha" and row.get("mu_intrinsic", np.nan) > 0:
+        return row["mu_intrinsic"], row["mu_intrinsic_error"]
+    return mu, error
 
 
 def sfr_maps(source, ebv_map, ebv_global, z, calibration, minimum_snr, rv=3.1):

@@ -1,10 +1,12 @@
 """Inspection of the exposures of a pointing: whether everything is there that its reduction needs."""
 
-import numpy as np
 from astropy.io import fits
 
+from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
-from klever.reduce.pointing import load_pointing, star_ifus, target_ifus
+from klever.reduce.arms import star_ifus, target_ifus
+from klever.reduce.frames import check_wavelengths
+from klever.reduce.pointing import load_pointing
 from klever.reduce.sinfoni import noise_of
 from klever.reduce.sinfonifield import read_field
 
@@ -52,9 +54,11 @@ def _kmos(request):
     pointing = load_pointing(request["exposures"])
     star_ifus(pointing, request["stars"])
     ifus = target_ifus(pointing, [*request["stars"], *request["galaxies"]])
+    first = None
     for frame in pointing.frames:
         with fits.open(frame.path, memmap=True) as hdus:
             names = {hdu.name for hdu in hdus if hdu.header.get("NAXIS") == 3}
+            channels = {ifu: _channels(hdus, ifu) for ifu in ifus.values() if f"IFU.{ifu}.DATA" in names}
             band = hdus[0].header.get("ESO INS GRAT1 ID", hdus[0].header.get("ESO INS FILT1 ID"))
         for name, ifu in ifus.items():
             if ifu in frame.kinds and f"IFU.{ifu}.NOISE" not in names:
@@ -65,9 +69,20 @@ def _kmos(request):
             raise InputError(
                 f"{frame.path} is of band {band}, not of {request['band']}; correct the pattern of its row."
             )
+        for wavelength in channels.values():
+            first = first or (frame.path, wavelength)
+            check_wavelengths(*first, frame.path, wavelength)
     if request["standard"]:
-        load_pointing(request["standard"])
+        for frame in load_pointing(request["standard"]).frames:
+            with fits.open(frame.path, memmap=True) as hdus:
+                check_wavelengths(*first, frame.path, _channels(hdus, min(frame.kinds)))
     return len(pointing.objects)
+
+
+def _channels(hdus, ifu):
+    """Wavelengths of an IFU, um, by its header."""
+    header = hdus[f"IFU.{ifu}.DATA"].header
+    return spectral_axis(header, header["NAXIS3"], hdus)[0]
 
 
 def _sinfoni(request):
@@ -77,8 +92,5 @@ def _sinfoni(request):
     if request["standard"]:
         stars, blank = read_field(request["standard"])
         noise_of(stars, blank, {"sinfoni_noise": {"gain": 1.0, "read_noise": 1.0}})
-        if np.max(np.abs(stars[0].wavelength[[0, -1]] - objects[0].wavelength[[0, -1]])) > 1e-3:
-            raise InputError(
-                f"{stars[0].path} covers other wavelengths than {objects[0].path}; give the standard star of this band."
-            )
+        check_wavelengths(objects[0].path, objects[0].wavelength, stars[0].path, stars[0].wavelength)
     return len(objects)

@@ -10,6 +10,7 @@ ACCEPTED = 0.25  # relative difference; teams smooth and resample their maps, an
 _RECOGNISED = 0.1  # of a factor or a sign that explains the difference
 _CONSTANT = 0.15  # relative scatter below which a ratio is called one factor
 _LEAST_KAPPA = 0.05  # below, the noise of single-precision maps shows
+_LARGEST_KAPPA = 2.5  # median about a galaxy, for Dls/Ds = 1: images of such a place would be demagnified
 _FEWEST = 20  # positions
 
 
@@ -21,7 +22,7 @@ def compare(derivatives, kappa, gamma, unit, pixel_scales):
     derivatives : ndarray, shape (2, 2, n)
         ``[i, j]``: derivative along j of the deflection component i, normalised as the maps. NaN is ignored.
     kappa, gamma : ndarray, shape (n,), or None
-        From the maps, None without one.
+        From the maps, None without one; without both only a deflection that is stronger than any lens's is told.
     unit : str
         "arcsec", "pixel" or "degree", as declared for the deflection.
     pixel_scales : pair of float
@@ -37,6 +38,14 @@ def compare(derivatives, kappa, gamma, unit, pixel_scales):
     (xx, xy), (yx, yy) = derivatives
     own_kappa, own_gamma = convergence_and_shear(derivatives)
     result = Consistency()
+    if kappa is None and gamma is None:
+        inside = own_kappa[np.isfinite(own_kappa)]
+        if inside.size >= _FEWEST and abs(np.median(inside)) > _LARGEST_KAPPA:
+            result.problem = (
+                f"half the divergence of the deflection is {np.median(inside):.3g} about the galaxy, more than a lens "
+                "has: is it in another unit or of another normalisation? Set deflection_unit or normalisation, or give "
+                "a map of kappa, with which it is compared"
+            )
     if kappa is not None:
         used = np.isfinite(derivatives).all(axis=(0, 1)) & (kappa > _LEAST_KAPPA)
         if used.sum() >= _FEWEST:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from klever.cosmology import distance_ratio
 from klever.errors import ConfigError, InputError
 from klever.grids import Grid, read_image
-from klever.lensmodels.base import Consistency, Fields, LensModel, convergence_and_shear, reference_ratio
+from klever.lensmodels.base import Fields, LensModel, convergence_and_shear, reference_ratio
 from klever.lensmodels.consistency import compare
 
 __all__ = ["DeflectionMaps", "LensMap", "MapModel", "RealisationMaps", "interpolate"]
@@ -124,12 +124,20 @@ class DeflectionMaps:
         if x_sign not in (-1, 1) or y_sign not in (-1, 1):
             raise ConfigError(f"x_sign and y_sign are {x_sign} and {y_sign}; each must be 1 or -1.")
         self.x_map, self.y_map = LensMap(x_deflection, origin), LensMap(y_deflection, origin)
-        if self.x_map.data.shape != self.y_map.data.shape:
+        if problem := self._not_one_grid():
             raise InputError(
-                f"{x_deflection} and {y_deflection} have shapes {self.x_map.data.shape} and {self.y_map.data.shape}; "
-                "the two deflection maps of a model must be on one grid."
+                f"{x_deflection} and {y_deflection} {problem}; the two deflection maps of a model must be on one grid."
             )
         self.factor, self.unit, self.signs = factor, unit, (x_sign, y_sign)
+
+    def _not_one_grid(self):
+        (ny, nx), other = self.x_map.data.shape, self.y_map.data.shape
+        if (ny, nx) != other:
+            return f"have shapes {(ny, nx)} and {other}"
+        x, y = np.array([0.0, nx - 1.0, 0.0, nx - 1.0]), np.array([0.0, 0.0, ny - 1.0, ny - 1.0])
+        found = self.y_map.grid.pixels(*self.x_map.grid.offsets(x, y))
+        apart = np.max(np.hypot(found[0] - x, found[1] - y))
+        return "" if apart < 0.5 else f"lie {apart:.3g} pixels apart on the sky at a corner"
 
     def _rotation(self, west, north):
         """Matrix from deflections along the map's x and y, in its unit, to arcsec west and north."""
@@ -254,11 +262,9 @@ class MapModel(LensModel):
         Consistency
         """
         kappa, gamma = self._map("kappa"), self._map("gamma")
-        if not (kappa or gamma):
-            return Consistency()
         model = self._maps(1.0)
         scale = model.x_map.grid.pixel_scale
-        step = max(scale, *(map_.grid.pixel_scale for map_ in (kappa, gamma) if map_))
+        step = max([scale, *(map_.grid.pixel_scale for map_ in (kappa, gamma) if map_)])
         x = np.linspace(np.min(west) - 15, np.max(west) + 15, 40)
         y = np.linspace(np.min(north) - 15, np.max(north) + 15, 40)
         x, y = (values.ravel() for values in np.meshgrid(x, y))

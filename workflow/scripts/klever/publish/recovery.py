@@ -4,13 +4,24 @@ import numpy as np
 
 __all__ = ["aperture_fractions", "fitted_gaussian", "format_summary", "recovery_row", "resolved_galaxies", "summarise"]
 
-RELATIVE = {"flux", "mu_halpha", "sfr", "sfr_total"}  # quantities whose bias is a fraction of the truth
+RELATIVE = {
+    "flux",
+    "mu_halpha",
+    "mu_intrinsic",
+    "mu_whole",
+    "sfr",
+    "sfr_total",
+}  # quantities whose bias is a fraction of the truth
 MEASURED_SLOPES = ("slope_elliptical", "slope_circular")
 INTRINSIC_SLOPES = ("slope_intrinsic_elliptical", "slope_intrinsic_circular")
 SLOPES = MEASURED_SLOPES + INTRINSIC_SLOPES
-QUANTITIES = ("flux", "velocity", "dispersion", "mu_halpha", "sfr", "sfr_total", "ebv", "log_mstar", "log_oh", *SLOPES)
+QUANTITIES = (
+    "flux", "velocity", "dispersion", "mu_halpha", "mu_intrinsic", "mu_whole", "sfr", "sfr_total", "ebv", "log_mstar",
+    "log_oh", *SLOPES,
+)  # fmt: skip
 UNITS = {
-    "flux": "erg s-1 cm-2", "velocity": "km s-1", "dispersion": "km s-1", "mu_halpha": "", "sfr": "Msun yr-1",
+    "flux": "erg s-1 cm-2", "velocity": "km s-1", "dispersion": "km s-1", "mu_halpha": "", "mu_intrinsic": "",
+    "mu_whole": "", "sfr": "Msun yr-1",
     "sfr_total": "Msun yr-1", "ebv": "mag", "log_mstar": "dex", "log_oh": "dex", **dict.fromkeys(SLOPES, "dex kpc-1"),
 }  # fmt: skip
 LEAVES_FIELD = "leaves_field"  # state of a star formation rate
@@ -187,7 +198,11 @@ def _note(quantity, bias=np.nan, flattening=np.nan):
     if quantity == "log_oh":
         return "truth: Halpha-weighted over the galaxy; measured: pseudo-fibre"
     if quantity == "mu_halpha":
-        return "truth: whole field over whole source; measured: significant pixels"
+        return "of the part of the source that the field shows; truth: without seeing; measured: with it (the paper's)"
+    if quantity == "mu_intrinsic":
+        return "of the part of the source that the field shows, without seeing"
+    if quantity == "mu_whole":
+        return "field over whole source; measured: the part outside the field is extrapolated, and its own error"
     if quantity == "sfr":
         return "truth: whole galaxy; measured: Halpha spaxels above 5 sigma, in the field (the paper's recipe)"
     if quantity == "sfr_total":

@@ -11,7 +11,7 @@ from klever.linefit.window import find_spikes
 from klever.maps import Flag
 
 __all__ = ["NUMBERS", "SpaxelFit", "components", "fit_from_maps", "fitted_groups", "has_spectrum", "refit",
-           "with_best_fit"]  # fmt: skip
+           "with_best_fits"]  # fmt: skip
 
 NUMBERS = ("flux", "flux_error", "velocity", "velocity_error", "dispersion", "dispersion_error", "chi2")
 _SAME = 0.05  # of the error
@@ -173,26 +173,34 @@ def refit(spectra, options, x, y, error_scale=1.0):
                      Flag(int(fit.flags[0] | fit.line_flags[model.main, 0])))  # fmt: skip
 
 
-def with_best_fit(fit, spectra, options):
-    """Return `fit` with the curves of a new fit of its spaxel, if that has the flux of the maps.
+def with_best_fits(fits, spectra, options):
+    """Return `fits` with the curves of new fits of their spaxels, where those have the fluxes of the maps.
 
     With posterior errors the maps hold the median of velocity and dispersion, but the fluxes of the minimum of chi2;
-    the curve of the minimum is what is to be compared with the data.
+    the curve of the minimum is what is to be compared with the data.  Fits of two components stay as they are.
 
     Parameters
     ----------
-    fit : SpaxelFit
+    fits : list of SpaxelFit
         From `fit_from_maps`.
     spectra : klever.linefit.groupspectra.GroupSpectra
     options : dict
         Section ``lines`` of the settings.
     """
-    if len(fit.lines) > 1 or not fit.fitted:
-        return fit
-    new = refit(spectra, options | {"errors": "jacobian"}, fit.x, fit.y)
-    if not abs(new.numbers["flux"] - fit.numbers["flux"]) <= _SAME * fit.numbers["flux_error"]:
-        return fit
-    return replace(fit, continuum=new.continuum, lines=new.lines)
+    asked = [i for i, fit in enumerate(fits) if len(fit.lines) == 1 and fit.fitted]
+    if not asked:
+        return fits
+    rows = [spectra.index[fits[i].y, fits[i].x] for i in asked]
+    some = replace(spectra, flux=spectra.flux[rows], error=spectra.error[rows], prior=spectra.prior[rows])
+    # all at once: the fit of twelve spectra takes hardly longer than that of one
+    new = fit_group(some, options | {"errors": "jacobian"})
+    lines, continuum = np.nan_to_num(new.lines_at(spectra.wavelength)), new.continuum_at(spectra.wavelength)
+    best = list(fits)
+    for row, i in enumerate(asked):
+        numbers = fits[i].numbers
+        if abs(new.flux[new.model.main, row] - numbers["flux"]) <= _SAME * numbers["flux_error"]:
+            best[i] = replace(fits[i], continuum=continuum[row], lines={"": lines[row]})
+    return best
 
 
 def _only(spectra, x, y):

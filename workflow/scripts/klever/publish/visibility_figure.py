@@ -7,7 +7,8 @@ from klever.publish.spectrum_figure import line_label
 
 __all__ = ["draw_visibility"]
 
-_STEP = 0.001
+_STEP = 0.0003  # of redshift: half of an element of resolution
+_THIN = 0.4  # points: an OH line is seen at any size of the page
 _BAND_COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#CC79A7")  # Okabe & Ito (2008)
 _SKY, _TELLURIC = "black", "#BBBBBB"
 
@@ -44,7 +45,8 @@ def draw_visibility(rule, ranges, targets, limits, head):
             in_band, clear, _, clean = rule.look(name, band, z)
             covered = in_band & (clean < rule.minimum_clean)
             for where, shade in ((in_band & clear, colour), (in_band & ~clear, _TELLURIC), (covered, _SKY)):
-                axes.fill_between(z, row - 0.36, row + 0.36, where=where, step="mid", color=shade, lw=0)
+                width = _THIN if shade == _SKY else 0
+                axes.broken_barh(_runs(z, where), (row - 0.36, 0.72), facecolor=shade, edgecolor=shade, lw=width)
     for found in ranges.values():
         for low, high in found:
             for panel in (axes, below):
@@ -66,3 +68,11 @@ def draw_visibility(rule, ranges, targets, limits, head):
     below.set_yticklabels(["priority 3", "priority 2", "priority 1"])
     below.tick_params(axis="y", which="both", length=0)
     return figure
+
+
+def _runs(z, where):
+    """Return start and width of each run of True; a run of one step is one step wide."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(int)))
+    return [
+        (z[start] - 0.5 * _STEP, (stop - start) * _STEP) for start, stop in zip(edges[::2], edges[1::2], strict=True)
+    ]

@@ -1,12 +1,16 @@
-"""Combination of aligned exposures: a 3-sigma-clipped mean with propagated errors (Curti et al. 2020, Sect. 2.2)."""
+"""Combination of aligned exposures: a 3-sigma-clipped mean with propagated errors (Curti et al. 2020, Sect. 2.2).
 
+In an A-B-A sequence two exposures have the same sky: its noise is common to both and does not average out.
+"""
+
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from klever.reduce.resample import drizzle
 
-__all__ = ["Combined", "clip_exposures", "combine_exposures", "output_header"]
+__all__ = ["Combined", "clip_exposures", "combine_exposures", "output_header", "shared_skies"]
 
 _BLOCK = 256  # channels at a time: bounds the memory
 _GRADIENT = 1.2  # of the difference between neighbouring spaxels: what subpixel positions change in a star's core
@@ -23,7 +27,7 @@ class Combined:
     flux, error : ndarray of float32, shape (n_wave, ny, nx)
         Per output spaxel; NaN where no exposure has data.  The error is that of a single voxel; sums need also the
         covariance of neighbours (`klever.reduce.covariance`).
-    exposures : ndarray of uint8, shape (n_wave, ny, nx)
+    exposures : ndarray of uint16, shape (n_wave, ny, nx)
         How many went into each voxel.
     exposure_map : ndarray, shape (ny, nx)
         Mean over channels of the summed exposure times, seconds.
@@ -56,7 +60,7 @@ def output_header(ra, dec, size, scale):
     return (n, n), tangent_header(ra, dec, scale, ((n - 1) / 2, (n - 1) / 2))
 
 
-def combine_exposures(operators, fluxes, errors, area_ratio, shape, times, sigma=3.0, scales=None):
+def combine_exposures(operators, fluxes, errors, area_ratio, shape, times, sigma=3.0, scales=None, shared=()):
     """Drizzle and average exposures.
 
     Parameters
@@ -75,6 +79,9 @@ def combine_exposures(operators, fluxes, errors, area_ratio, shape, times, sigma
         Clipping threshold; infinite for none.
     scales : sequence of float, optional
         Factor on each exposure's flux, for a change of transparency.
+    shared : list of (int, int, ndarray, ndarray)
+        Pairs of exposures from which the same sky was subtracted, and its error in each, (n_wave, ny, nx), see
+        `shared_skies`.
 
     Returns
     -------
@@ -84,9 +91,10 @@ def combine_exposures(operators, fluxes, errors, area_ratio, shape, times, sigma
     n_wave = len(fluxes[0])
     n_out = shape[0] * shape[1]
     flux, error = (np.full((n_wave, n_out), np.nan, np.float32) for _ in range(2))
-    number = np.zeros((n_wave, n_out), np.uint8)
+    number = np.zeros((n_wave, n_out), np.uint16)
     seconds, total, lost = np.zeros(n_out), 0, 0
     scales = np.ones(len(fluxes)) if scales is None else scales
+    common = [(i, j, operators[i].multiply(operators[j]).tocsr(), one, two) for i, j, one, two in shared]
     for start in range(0, n_wave, _BLOCK):
         block = slice(start, min(start + _BLOCK, n_wave))
         parts = [
@@ -103,12 +111,39 @@ def combine_exposures(operators, fluxes, errors, area_ratio, shape, times, sigma
         seen = norm > 0
         norm = np.where(seen, norm, 1.0)
         flux[block] = np.where(seen, (weight * values).sum(axis=0) / norm, np.nan)
-        error[block] = np.where(seen, np.sqrt((weight.astype(float) ** 2 * variance).sum(axis=0)) / norm, np.nan)
+        total_variance = (weight.astype(float) ** 2 * variance).sum(axis=0)
+        for i, j, overlap, one, two in common:
+            covariance = np.nan_to_num(one[block].astype(float) * two[block]).reshape(len(norm), -1)
+            factor = 2 * area_ratio**2 * scales[i] * scales[j]
+            total_variance += factor * kept[i] * kept[j] * (overlap @ covariance.T).T
+        error[block] = np.where(seen, np.sqrt(total_variance) / norm, np.nan)
         number[block] = kept.sum(axis=0)
         seconds += np.tensordot(np.asarray(times, float), kept, axes=(0, 0)).sum(axis=0)
     cube = (n_wave, *shape)
     flux, error, number = flux.reshape(cube), error.reshape(cube), number.reshape(cube)
     return Combined(flux, error, number, (seconds / n_wave).reshape(shape), lost / max(total, 1))
+
+
+def shared_skies(skies, sky_errors):
+    """Return which exposures have the noise of a sky in common, and how much.
+
+    Parameters
+    ----------
+    skies : list of str
+        Which sky was subtracted from each exposure.
+    sky_errors : list of ndarray, shape (n_wave, ny, nx)
+        Its 1 sigma error, in the unit of the exposure.
+
+    Returns
+    -------
+    list of (int, int, ndarray, ndarray)
+        For `combine_exposures`.
+    """
+    return [
+        (i, j, sky_errors[i], sky_errors[j])
+        for i, j in itertools.combinations(range(len(skies)), 2)
+        if skies[i] == skies[j]
+    ]
 
 
 def clip_exposures(values, variance, weight, shape, sigma=3.0):

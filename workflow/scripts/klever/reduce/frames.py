@@ -1,5 +1,6 @@
 """Reconstructed, not yet sky-subtracted exposures of KMOS: what points where, and one IFU at a time."""
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ from klever.cubes.fitsfiles import open_fits, pixels
 from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
 
-__all__ = ["N_IFU", "Frame", "detector_of", "nearest_sky", "read_frame", "read_ifu"]
+__all__ = ["N_IFU", "Frame", "check_times", "check_wavelengths", "detector_of", "nearest_sky", "read_frame", "read_ifu"]
 
 N_IFU = 24
 _PER_DETECTOR = 8
+_MOMENT = 1e-6  # days, a tenth of a second
 _KINDS = {"O": "object", "S": "sky", "R": "reference"}
 
 
@@ -82,6 +84,49 @@ def read_frame(path):
             ifu: _KINDS.get(str(header.get(f"ESO OCS ARM{ifu} TYPE", "O")).strip().upper(), "object") for ifu in filled
         },
     )
+
+
+def check_times(exposures):
+    """Refuse an exposure that is given twice: its noise would count as that of two.
+
+    Parameters
+    ----------
+    exposures : list
+        With ``time`` (MJD) and ``path``, in order of time.
+
+    Raises
+    ------
+    InputError
+        Two have the same MJD-OBS.
+    """
+    for one, other in itertools.pairwise(exposures):
+        if abs(other.time - one.time) < _MOMENT:
+            raise InputError(
+                f"{one.path} and {other.path} have the same MJD-OBS: they are one exposure; correct the "
+                "pattern so that it is there once."
+            )
+
+
+def check_wavelengths(path, wavelength, other_path, other):
+    """Refuse two cubes that are not on the same channels.
+
+    Parameters
+    ----------
+    path, other_path : str
+    wavelength, other : ndarray, shape (n_wave,)
+        Um.
+
+    Raises
+    ------
+    InputError
+        Their number differs, or their wavelengths do by more than a tenth of a channel.
+    """
+    if len(wavelength) != len(other) or np.max(np.abs(other - wavelength)) > 0.1 * abs(wavelength[1] - wavelength[0]):
+        raise InputError(
+            f"{path} and {other_path} have different channels ({len(wavelength)} from {wavelength[0]:.5f} to "
+            f"{wavelength[-1]:.5f} um, {len(other)} from {other[0]:.5f} to {other[-1]:.5f} um); reconstruct all "
+            "exposures of a band, and its standard star, on one grid."
+        )
 
 
 def read_ifu(path, ifu):

@@ -7,17 +7,16 @@ import numpy as np
 
 from klever.errors import InputError
 from klever.grids import Grid, sky_to_offsets
-from klever.reduce.combine import combine_exposures, output_header
+from klever.reduce.combine import combine_exposures, output_header, shared_skies
 from klever.reduce.cosmicrays import flag_pair
 from klever.reduce.covariance import covariance_factor, predicted_covariance
-from klever.reduce.frames import detector_of, nearest_sky, read_frame, read_ifu
+from klever.reduce.frames import check_times, check_wavelengths, nearest_sky, read_frame, read_ifu
 from klever.reduce.resample import drizzle_operator
 from klever.reduce.skysub import subtract_sky
 from klever.reduce.staralign import StarPosition, solve_alignment
 from klever.reduce.starfit import fit_star
 
-__all__ = ["Pointing", "Target", "collapse", "cube_noise", "load_pointing", "measure_stars", "reduce_target",
-           "star_ifus", "target_ifus"]  # fmt: skip
+__all__ = ["Pointing", "Target", "collapse", "cube_noise", "load_pointing", "measure_stars", "reduce_target"]
 
 logger = logging.getLogger("klever")
 
@@ -85,9 +84,10 @@ def load_pointing(paths):
     Raises
     ------
     InputError
-        None looks at the targets.
+        None looks at the targets, or one is there twice.
     """
     frames = sorted((read_frame(path) for path in paths), key=lambda frame: (frame.time, frame.path))
+    check_times(frames)
     objects = [frame for frame in frames if any(kind == "object" for kind in frame.kinds.values())]
     if not objects:
         raise InputError(
@@ -116,10 +116,11 @@ def sky_subtracted(pointing, frame, ifu, options, protected=None):
     sky_frame = nearest_sky(pointing.frames, frame, ifu)
     flux, error, wavelength, header = read_ifu(frame.path, ifu)
     sky, sky_error, sky_wavelength, _ = read_ifu(sky_frame.path, ifu)
-    if sky.shape != flux.shape or np.max(np.abs(sky_wavelength - wavelength)) > 0.1 * (wavelength[1] - wavelength[0]):
+    check_wavelengths(frame.path, wavelength, sky_frame.path, sky_wavelength)
+    if sky.shape != flux.shape:
         raise InputError(
-            f"{frame.path} and its sky {sky_frame.path} have IFU {ifu} on different wavelengths or spaxels; "
-            "reconstruct both on one grid."
+            f"{frame.path} and its sky {sky_frame.path} have IFU {ifu} on different spaxels; reconstruct both on "
+            "one grid."
         )
     lost = flag_pair(flux, error, sky, sky_error, options["cosmic_ray_sigma"])
     fit = subtract_sky(
@@ -181,8 +182,13 @@ def reduce_target(pointing, ifu, factor, options, protected=None):
     Returns
     -------
     Target
+
+    Raises
+    ------
+    InputError
+        No exposure has data of this IFU on its target, or they are on different channels.
     """
-    fluxes, errors, frames = [], [], []
+    fluxes, errors, skies, frames, first = [], [], [], [], None
     for number, frame in enumerate(pointing.objects):
         if frame.kinds.get(ifu) != "object":
             continue
@@ -190,13 +196,20 @@ def reduce_target(pointing, ifu, factor, options, protected=None):
         wavelength, header, fit, lost = sky_subtracted(
             pointing, frame, ifu, options, protected(wavelength) if protected else None
         )
+        if not np.isfinite(fit.flux).any():
+            logger.warning("%s has no data in IFU %d, or its sky has none; it is left out", frame.path, ifu)
+            continue
+        first = first or (frame.path, wavelength)
+        check_wavelengths(*first, frame.path, wavelength)
         pointing.sky += [{"exposure": number, "ifu": ifu, **group, "hits": lost[0]} for group in fit.groups]
         scale = np.ones(len(wavelength)) if factor is None else factor
         fluxes.append((fit.flux * scale[:, None, None]).astype(np.float32))
         errors.append((fit.error * scale[:, None, None]).astype(np.float32))
+        own = (fit.sky_error * scale[:, None, None]).astype(np.float32)
+        skies.append((nearest_sky(pointing.frames, frame, ifu).path, own))
         frames.append((number, frame, header))
     if not frames:
-        raise InputError(f"no exposure has IFU {ifu} on its target; leave it out of the pointing.")
+        raise InputError(f"no exposure has data of IFU {ifu} on its target; leave the target out of the pointing.")
     shape = fluxes[0].shape[1:]
     header = frames[0][2]
     position = _position(header, shape, pointing.centre)
@@ -217,7 +230,10 @@ def reduce_target(pointing, ifu, factor, options, protected=None):
     ]
     area_ratio = target.pixel_area / middle.pixel_area
     times = [frame.exposure_time if np.isfinite(frame.exposure_time) else 1.0 for _, frame, _ in frames]
-    cube = combine_exposures(operators, fluxes, errors, area_ratio, out_shape, times, options["clip_sigma"])
+    shared = shared_skies(*zip(*skies, strict=True))
+    cube = combine_exposures(
+        operators, fluxes, errors, area_ratio, out_shape, times, options["clip_sigma"], shared=shared
+    )
     measured, predicted, ratio = cube_noise(cube, operators, out_shape)
     name = frames[0][1].targets[ifu]
     logger.info("IFU %d %s: %d exposures, %.2f %% clipped, noise %.3f of the prediction", ifu, name, len(frames),
@@ -265,54 +281,3 @@ def cube_noise(cube, operators, shape):
     residual = np.where(faint, cube.flux - white, np.nan)
     measured = covariance_factor(residual, cube.error)
     return measured, predicted_covariance(operators, shape), measured[1]
-
-
-def target_ifus(pointing, names):
-    """Return the IFU of each target.
-
-    Raises
-    ------
-    InputError
-        No arm points at a target, another one does in another exposure, or it has no sky exposure.
-    """
-    first = pointing.objects[0]
-    by_name = {name: ifu for ifu, name in first.targets.items()}
-    found = {}
-    for name in names:
-        if name not in by_name:
-            raise InputError(
-                f"no arm of {first.path} points at {name!r} (ESO OCS ARMn NAME); its targets are "
-                f"{', '.join(by_name)}. Correct the pointing's row."
-            )
-        ifu = found[name] = by_name[name]
-        for frame in pointing.objects:
-            other = frame.targets.get(ifu)
-            if frame.kinds.get(ifu) == "object" and other != name:
-                raise InputError(
-                    f"IFU {ifu} points at {name!r} in {first.path}, but at {other!r} in {frame.path}; give exposures "
-                    "with another setting of the arms a pointing of their own."
-                )
-        nearest_sky(pointing.frames, first, ifu)
-    return found
-
-
-def star_ifus(pointing, names):
-    """Return the IFUs whose target is one of `names`, at most one per detector.
-
-    Raises
-    ------
-    InputError
-        A star is in no exposure, or two share a detector.
-    """
-    targets = pointing.objects[0].targets
-    found = {name: ifu for ifu, name in targets.items() if name in names}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise InputError(
-            f"no IFU of {pointing.objects[0].path} points at the star {missing[0]!r}; its targets are "
-            f"{', '.join(targets.values())}."
-        )
-    detectors = [detector_of(ifu) for ifu in found.values()]
-    if len(set(detectors)) < len(detectors):
-        raise InputError(f"{pointing.objects[0].path}: two of the stars {', '.join(names)} share a detector; name one.")
-    return sorted(found.values())

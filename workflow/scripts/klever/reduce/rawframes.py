@@ -12,22 +12,31 @@ from klever.errors import InputError
 
 __all__ = ["TAGS", "RawFrame", "associated", "read_raw", "sequences"]
 
-# ESO DPR TYPE to the tag that the recipes know
+# ESO DPR TYPE to the tag that the recipes know. The words are those of ESO's quality control, pages "calibration data"
+# (pipe_calib.html) and "science data reduction" (pipe_reduc.html) of each instrument below
+# eso.org/observing/dfo/quality; the words with TECH are in the issue of April 2005. The tags are those of the recipes'
+# manual pages.
 TAGS = {
     "KMOS": {
         "DARK": "DARK", "FLAT,OFF": "FLAT_OFF", "FLAT,LAMP": "FLAT_ON", "WAVE,OFF": "ARC_OFF", "WAVE,LAMP": "ARC_ON",
         "FLAT,SKY": "FLAT_SKY", "OBJECT,SKY,STD,FLUX": "STD", "OBJECT,SKY": "SCIENCE",
     },
     "SINFONI": {
-        "DARK": "DARK", "LINEARITY,LAMP": "LINEARITY_LAMP", "FLAT,LAMP": "FLAT_LAMP", "WAVE,LAMP": "WAVE_LAMP",
-        "DISTORTION,FIBRE,NS": "FIBRE_NS", "DISTORTION,FLAT,NS": "FLAT_NS", "DISTORTION,WAVE,NS": "WAVE_NS",
-        "STD": "STD", "SKY,STD": "SKY_STD", "OBJECT": "OBJECT_NODDING", "SKY": "SKY_NODDING",
+        "DARK": "DARK", "FLAT,LAMP": "FLAT_LAMP", "WAVE,LAMP": "WAVE_LAMP", "DISTORTION,FIBRE,NS": "FIBRE_NS",
+        "DISTORTION,FLAT,NS": "FLAT_NS", "DISTORTION,WAVE,NS": "WAVE_NS", "DISTORTION,FLAT,TECH": "FLAT_NS",
+        "DISTORTION,WAVE,TECH": "WAVE_NS", "STD": "STD", "SKY,STD": "SKY_STD", "OBJECT": "OBJECT_NODDING",
+        "SKY": "SKY_NODDING",
     },
 }  # fmt: skip
 SCIENCE = {"KMOS": ("SCIENCE",), "SINFONI": ("OBJECT_NODDING", "SKY_NODDING")}
 STANDARD = {"KMOS": ("STD",), "SINFONI": ("STD", "SKY_STD")}
 _GAP = 1.0 / 24  # days between two frames of one tag that belong to different sequences
 _ANY_SETUP = {"DARK"}  # taken with no light: of any band
+_ANY_OPTICS = {
+    "FIBRE_NS",
+    "FLAT_NS",
+    "WAVE_NS",
+}  # SINFONI takes them with the finest spaxels only (same pages, dist_QC1)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def associated(frames, tag, setup, time, dit=None):
     ----------
     frames : list of RawFrame
     tag, setup : str
-        Darks are of any setup.
+        Darks are of any setup, the distortion frames of SINFONI of any pre-optics.
     time : float
         MJD of the observation.
     dit : float, optional
@@ -138,8 +147,15 @@ def associated(frames, tag, setup, time, dit=None):
     list of RawFrame
         Empty without any.
     """
-    own = [frame for frame in frames if frame.tag == tag and (tag in _ANY_SETUP or frame.setup == setup)]
+    own = [frame for frame in frames if frame.tag == tag and _is_of(frame.setup, tag, setup)]
     if dit is not None:
         own = [frame for frame in own if np.isclose(frame.dit, dit, rtol=1e-3)] or own
     found = sequences(own)
     return min(found, key=lambda group: min(abs(frame.time - time) for frame in group)) if found else []
+
+
+def _is_of(own, tag, setup):
+    """Whether a calibration of this tag and setup serves observations of another setup."""
+    if tag in _ANY_OPTICS:
+        return own.partition("_")[0] == setup.partition("_")[0]
+    return tag in _ANY_SETUP or own == setup

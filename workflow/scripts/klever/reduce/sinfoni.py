@@ -5,7 +5,7 @@ noise, cosmic rays are found slice by slice, and the exposures are placed by the
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from klever.cubes.fitsfiles import open_fits, pixels
 from klever.cubes.spectral import spectral_axis
 from klever.errors import InputError
 from klever.grids import Grid, sky_to_offsets
-from klever.reduce.combine import combine_exposures, output_header
+from klever.reduce.combine import combine_exposures, output_header, shared_skies
 from klever.reduce.cosmicrays import flag_pair
+from klever.reduce.frames import check_wavelengths
 from klever.reduce.resample import drizzle_operator
 from klever.reduce.skysub import source_free, subtract_sky
 from klever.reduce.slices import clean_slices
@@ -59,6 +60,13 @@ class SinfoniExposure:
     integrations: int = 1
     path: str = ""
     is_sky: bool = False
+
+    def blank(self, sky):
+        """Return a sky exposure as it would be with this one's integration time."""
+        if sky.exposure_time == self.exposure_time:
+            return sky
+        ratio = self.exposure_time / sky.exposure_time
+        return replace(sky, flux=sky.flux * np.float32(ratio), exposure_time=self.exposure_time)
 
 
 @dataclass
@@ -191,7 +199,7 @@ def reduce_sinfoni(objects, skies, factor, options, protected=None):
     Parameters
     ----------
     objects, skies : list of SinfoniExposure
-        The sky nearest in time is taken for each exposure.
+        The sky nearest in time is taken for each exposure, scaled to its integration time.
     factor : ndarray, shape (n_wave,), or None
         Flux density per count and second (`klever.reduce.telluric`).
     options : dict
@@ -207,26 +215,28 @@ def reduce_sinfoni(objects, skies, factor, options, protected=None):
     Raises
     ------
     InputError
-        There is no sky exposure, or one of another shape.
+        There is no sky exposure, or one of another shape or on other channels.
     """
     first = objects[0]
     gain, read_noise = noise_of(objects, skies, options)
     cleaned = {id(sky): _cleaned(sky, gain, read_noise) for sky in skies}
-    fluxes, errors, results, lost = [], [], [], []
+    fluxes, errors, taken, results, lost = [], [], [], [], []
     for exposure in objects:
         sky = nearest(skies, exposure)
         flux, error, hits = _cleaned(exposure, gain, read_noise)
         # the sky's own arrays are used again by other exposures
-        pair = flux, error, *(array.copy() for array in cleaned[id(sky)][:2])
+        ratio = np.float32(exposure.exposure_time / sky.exposure_time)
+        pair = flux, error, *(ratio * array for array in cleaned[id(sky)][:2])
         more, _ = flag_pair(*pair, options["cosmic_ray_sigma"])  # what the slices did not show: hits on sky lines
         fit = subtract_sky(exposure.wavelength, *pair, protected=protected, degree=options["stretch_degree"],
                            rotational=options["rotational"])  # fmt: skip
         scale = (1.0 if factor is None else factor[:, None, None]) / exposure.exposure_time
         fluxes.append((fit.flux * scale).astype(np.float32))
         errors.append((fit.error * scale).astype(np.float32))
+        taken.append((id(sky), (fit.sky_error * scale).astype(np.float32)))
         results.append(fit)
         lost.append(hits + more)
-        fit.flux = fit.error = None  # hundreds of MB, not used again
+        fit.flux = fit.error = fit.sky_error = None  # hundreds of MB, not used again
     shape, grid = first.flux.shape[1:], Grid(first.header, first.flux.shape[1:])
     centres = np.array([_centre(exposure.header, shape, first.header) for exposure in objects])
     size = max(shape) * grid.pixel_scale + 2 * np.max(np.abs(centres - centres[0]))
@@ -236,7 +246,10 @@ def reduce_sinfoni(objects, skies, factor, options, protected=None):
     operators = [drizzle_operator(e.header, shape, target, pixfrac=options["pixfrac"]) for e in objects]
     times = [exposure.exposure_time * exposure.integrations for exposure in objects]
     area_ratio = target.pixel_area / grid.pixel_area
-    cube = combine_exposures(operators, fluxes, errors, area_ratio, out_shape, times, options["clip_sigma"])
+    shared = shared_skies(*zip(*taken, strict=True))
+    cube = combine_exposures(
+        operators, fluxes, errors, area_ratio, out_shape, times, options["clip_sigma"], shared=shared
+    )
     return SinfoniCube(cube, header, first.wavelength, results, lost, operators, gain, read_noise)
 
 
@@ -253,9 +266,17 @@ def noise_of(objects, skies, options):
                 f"{exposure.path} has {exposure.flux.shape[::-1]} voxels, {objects[0].path} "
                 f"{objects[0].flux.shape[::-1]}; reconstruct all exposures on one grid."
             )
+        check_wavelengths(objects[0].path, objects[0].wavelength, exposure.path, exposure.wavelength)
     given = options["sinfoni_noise"]
     if given == "measured":
-        return measure_noise(objects[0].flux, nearest(skies, objects[0]).flux)
+        pairs = [(exposure, nearest(skies, exposure)) for exposure in objects]
+        alike = [pair for pair in pairs if pair[0].exposure_time == pair[1].exposure_time]
+        if not alike:
+            raise InputError(
+                f"gain and read noise of SINFONI cannot be measured: no exposure beside {objects[0].path} has a sky of "
+                "the same DIT; give them as reduce.sinfoni_noise: {gain: ..., read_noise: ...}."
+            )
+        return measure_noise(*(exposure.flux for exposure in alike[0]))
     return float(given["gain"]), float(given["read_noise"])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from klever.errors import InputError
 from klever.grids import Grid
+from klever.reduce.frames import check_times
 from klever.reduce.pointing import Target, collapse, cube_noise
 from klever.reduce.sinfoni import nearest, noise_of, photon_error, read_sinfoni, reduce_sinfoni
 from klever.reduce.skysub import subtract_sky
@@ -27,9 +28,10 @@ def read_field(paths):
     Raises
     ------
     InputError
-        None is of the target.
+        None is of the target, or one is there twice.
     """
     exposures = sorted((read_sinfoni(path) for path in paths), key=lambda exposure: (exposure.time, exposure.path))
+    check_times(exposures)
     objects = [exposure for exposure in exposures if not exposure.is_sky]
     if not objects:
         raise InputError(
@@ -40,7 +42,7 @@ def read_field(paths):
 
 
 def standard_counts(paths, options):
-    """Return wavelength and spectrum of a standard star, counts per second of the whole star.
+    """Return wavelength and spectrum of a standard star, counts per second of the whole star, and how it fits a star.
 
     Raises
     ------
@@ -49,21 +51,22 @@ def standard_counts(paths, options):
     """
     objects, skies = read_field(paths)
     gain, read_noise = noise_of(objects, skies, options | {"sinfoni_noise": {"gain": 1.0, "read_noise": 10.0}})
-    spectra = []
+    spectra, misfits = [], []
     for exposure in objects:
-        sky = nearest(skies, exposure)
+        sky = exposure.blank(nearest(skies, exposure))
         errors = [photon_error(flux, gain, read_noise) for flux in (exposure.flux, sky.flux)]
         fit = subtract_sky(exposure.wavelength, exposure.flux, errors[0], sky.flux, errors[1], stretch=False)
         image = collapse(fit.flux)
         star = fit_star(image, Grid(exposure.header, image.shape).pixel_scale)
         if star.ok:
             spectra.append(star_spectrum(fit.flux, image, star) / exposure.exposure_time)
+            misfits.append(star.residual)
     if not spectra:
         raise InputError(
             f"no star was found in {', '.join(exposure.path for exposure in objects)}; check the pattern of the "
             "standard, or give - for cubes in counts."
         )
-    return objects[0].wavelength, np.median(spectra, axis=0)
+    return objects[0].wavelength, np.median(spectra, axis=0), float(np.median(misfits))
 
 
 def reduce_field(paths, name, factor, options, protected=None):

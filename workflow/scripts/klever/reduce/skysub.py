@@ -41,6 +41,8 @@ class SkySubtraction:
         expected (rms of source-free voxels on lines, in plain A-B, here, and from photons), mean_before, mean_after and
         mean_expected (the same of the mean spectrum), over (mean residual over mean sky line: negative is
         over-subtraction).
+    sky_error : ndarray, shape (n_wave, ny, nx)
+        The part of the error that is the sky's; other exposures with the same sky have it in common.
     """
 
     flux: np.ndarray
@@ -48,6 +50,7 @@ class SkySubtraction:
     strength: np.ndarray
     shift: np.ndarray
     groups: list = field(default_factory=list)
+    sky_error: np.ndarray = None
 
 
 def source_free(flux):
@@ -129,7 +132,8 @@ def subtract_sky(wavelength, flux, error, sky, sky_error, free=None, protected=N
     object_mean, object_noise = clipped_mean(flux[:, free], error[:, free])
     sky_mean, sky_noise = clipped_mean(sky[:, free], sky_error[:, free])
     valid = np.isfinite(object_mean) & np.isfinite(sky_mean)
-    result = SkySubtraction(np.full(flux.shape, np.nan), np.full(flux.shape, np.nan), np.ones(n_wave), np.zeros(n_wave))
+    nothing = np.full(flux.shape, np.nan)
+    result = SkySubtraction(nothing, nothing.copy(), np.ones(n_wave), np.zeros(n_wave), [], nothing.copy())
     if valid.sum() < _FEWEST:
         return result
     object_mean, sky_mean = (
@@ -163,7 +167,8 @@ def subtract_sky(wavelength, flux, error, sky, sky_error, free=None, protected=N
     shifted[cut_channels(result.shift)] = np.nan
     scale = result.strength[:, None, None]
     result.flux = flux - shifted - (scale - 1) * (shifted - continuum[:, None, None]) - change[:, None, None]
-    result.error = np.sqrt(error**2 + scale**2 * variance)
+    result.sky_error = scale * np.sqrt(variance)
+    result.error = np.hypot(error, result.sky_error)
     result.groups = [
         fit
         | _residuals(

@@ -4,6 +4,7 @@ The header knows the dithers, but not how the arms moved since; each exposure's 
 detector, and the three together by how much the field turned.
 """
 
+import logging
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +13,10 @@ from klever.reduce.frames import detector_of
 
 __all__ = ["Alignment", "StarPosition", "field_solution", "solve_alignment"]
 
+logger = logging.getLogger("klever")
+
 _FEWEST = 2  # stars that give a rotation
-_WILD = 1.0  # arcsec: a centroid further from the header's position is another source
+_WILD = 1.0  # arcsec: a centroid further from the header's position is another source, unless other stars agree
 
 
 @dataclass(frozen=True)
@@ -151,18 +154,14 @@ def solve_alignment(stars, n_exposure):
     -------
     list of Alignment
         An exposure without stars keeps the header's positions; one whose detector has no star takes translation and
-        rotation of the others.
+        rotation of the others.  A star far from where the header has it counts only if another one is off by as much:
+        then it is the header that is wrong.
     """
     stars = [star for star in stars if np.isfinite([star.west, star.north]).all()]
     reference = _references(stars)
     result = []
     for exposure in range(n_exposure):
-        own = [
-            star
-            for star in stars
-            if star.exposure == exposure
-            and np.hypot(star.west - reference[star.ifu][0], star.north - reference[star.ifu][1]) < _WILD
-        ]
+        own = _trusted([star for star in stars if star.exposure == exposure], reference)
         if not own:
             result.append(Alignment(exposure))
             continue
@@ -176,6 +175,20 @@ def solve_alignment(stars, n_exposure):
                       dict(zip(detectors, map(tuple, positions.tolist()), strict=True)), residual, "stars")
         )  # fmt: skip
     return result
+
+
+def _trusted(stars, reference):
+    """Stars of one exposure whose offsets are small, or the same as another star's."""
+    offsets = [np.subtract((star.west, star.north), reference[star.ifu]) for star in stars]
+    trusted = []
+    for number, (star, own) in enumerate(zip(stars, offsets, strict=True)):
+        others = offsets[:number] + offsets[number + 1 :]
+        if np.hypot(*own) < _WILD or any(np.hypot(*(own - other)) < 0.5 * _WILD for other in others):
+            trusted.append(star)
+        else:
+            logger.warning("exposure %d: the star in IFU %d is %.1f arcsec from where the header has it, and no other "
+                           "is; it is not used", star.exposure + 1, star.ifu, np.hypot(*own))  # fmt: skip
+    return trusted
 
 
 def _references(stars):

@@ -1,12 +1,21 @@
 """Telluric and flux calibration from a standard star: response, transmission of the atmosphere, zero point."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from klever.errors import InputError
 
-__all__ = ["VEGA", "Calibration", "calibrate", "hydrogen_lines", "remove_hydrogen", "stellar_flux", "vega_flux"]
+__all__ = [
+    "VEGA",
+    "Calibration",
+    "calibrate",
+    "doubts",
+    "hydrogen_lines",
+    "remove_hydrogen",
+    "stellar_flux",
+    "vega_flux",
+]
 
 # Vega in the 2MASS bands: isophotal wavelength (um) and flux density (erg s-1 cm-2 um-1), Cohen, Wheaton & Megeath
 # (2003, AJ 126, 1090, Table 2).
@@ -15,6 +24,12 @@ _RYDBERG = 10.9677583  # um-1, of hydrogen
 _SERIES = ((3, 20), (4, 24))  # Paschen and Brackett: lower level, highest upper level
 _PLANCK = 14387.77  # um K
 _SMOOTH = 7  # degree of the response
+_MISFIT = 0.03  # of the peak; a profile that is neither Moffat nor Gauss leaves a hundredth
+_HYDROGEN_STARS, _WEAK = (
+    (8000.0, 11000.0),
+    0.2,
+)  # K; nm: the strongest line of late B to A stars is three times as strong
+_METAL_STARS = 6500.0  # K: cooler ones show metals and CO
 
 
 @dataclass
@@ -33,6 +48,8 @@ class Calibration:
         Vega magnitude of a star that gives one count (in the exposures' unit) per um at the isophotal wavelength.
     removed : list of (str, float)
         Hydrogen lines taken out of the standard, with their equivalent widths (nm).
+    doubts : list of str
+        What speaks against it (`doubts`).
     """
 
     factor: np.ndarray
@@ -40,6 +57,7 @@ class Calibration:
     response: np.ndarray
     zero_point: float
     removed: list
+    doubts: list = field(default_factory=list)
 
 
 def hydrogen_lines(low, high):
@@ -181,3 +199,38 @@ def calibrate(wavelength, counts, temperature, magnitude, band, opaque=0.1):
     step = np.median(np.diff(wavelength))
     at = float(np.interp(inside, wavelength, response))
     return Calibration(factor, transmission, response, float(2.5 * np.log10(zero * at / step)), removed)
+
+
+def doubts(calibration, temperature, misfit):
+    """Return what speaks against a calibration.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    temperature : float
+        That the star is said to have, K.
+    misfit : float
+        Rms of the fit to the star's image over its peak (`klever.reduce.starfit.Star.residual`).
+
+    Returns
+    -------
+    list of str
+    """
+    found = []
+    if misfit > _MISFIT:
+        found.append(
+            f"the image differs from a star's by {100 * misfit:.0f} % of its peak; it may be saturated, cut off by the "
+            "field, or double, and the zero point wrong"
+        )
+    strongest = max((width for _, width in calibration.removed), default=0.0)
+    if _HYDROGEN_STARS[0] < temperature < _HYDROGEN_STARS[1] and strongest < _WEAK:
+        found.append(
+            f"a star of {temperature:.0f} K has hydrogen lines, here the strongest has {strongest:.2f} nm; check the "
+            "star's temperature and whether it is saturated"
+        )
+    if temperature < _METAL_STARS:
+        found.append(
+            f"a star of {temperature:.0f} K has lines of its own, besides those of hydrogen, that count as the "
+            "atmosphere's; a star of type B or A is better"
+        )
+    return found

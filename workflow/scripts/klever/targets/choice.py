@@ -129,7 +129,7 @@ def choose_targets(rule, catalogue):
     ----------
     rule : Rule
     catalogue : list of dict
-        ``galaxy``, ``ra``, ``dec``, ``z``.
+        ``galaxy``, ``ra``, ``dec``, ``z`` (NaN: not known; such targets come last).
 
     Returns
     -------
@@ -154,7 +154,11 @@ def choose_targets(rule, catalogue):
                 "oh": float(np.mean(emission)) if emission else np.nan,
             }
         )  # fmt: skip
-    rows.sort(key=lambda row: (row["priority"], -row["n_species"], -row["n_clean"], np.nan_to_num(row["oh"], nan=9e9)))
+    rows.sort(
+        key=lambda row: (
+            np.isnan(row["z"]), row["priority"], -row["n_species"], -row["n_clean"], np.nan_to_num(row["oh"], nan=9e9)
+        )
+    )  # fmt: skip
     return [{"rank": rank} | row for rank, row in enumerate(rows, 1)]
 
 
