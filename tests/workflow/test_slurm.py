@@ -208,15 +208,17 @@ def test_a_job_out_of_memory_was_sent_again_with_more(run):
 
 
 def test_a_job_whose_node_went_down_ran_on_another(run):
-    """The last test: the node stays down."""
+    """Sent again by Snakemake: SLURM, which would do it by itself, waits for two minutes. The node stays down."""
     good = products(run.remote)
-    process = start(run.remote, *ON_SLURM, "--forcerun", "target_choice", targets=TARGETS[-1:])
+    again = ["--slurm-no-requeue", "--forcerun", "target_choice"]
+    process = start(run.remote, *ON_SLURM, *again, targets=TARGETS[-1:])
     try:
         first = first_running("rule_target_choice", process, other_than=[job.number for job in run.jobs])
         take_down(first.node, first)
     finally:
         finish(process, run.remote)
     last = [job for job in queue() if job.comment.startswith("rule_target_choice")][-1]
+    assert {job.number: job.state for job in queue()}[first.number] == "NODE_FAIL"
     assert last.state == "COMPLETED"
     assert last.node != first.node
     assert products(run.remote) == good
