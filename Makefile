@@ -19,7 +19,7 @@ check: .venv/installed
 	$(BIN)/python workflow/scripts/check_inputs.py --directory $(SURVEY)
 
 archive-list: .venv/installed
-	$(BIN)/snakemake --directory $(SURVEY) results/archive/eso_products.ecsv
+	$(BIN)/snakemake --directory $(SURVEY) results/archive/eso_products.ecsv results/archive/eso_links.ecsv
 
 fetch: .venv/installed
 	$(BIN)/snakemake --directory $(SURVEY) --resources downloads=4 --config acquire='{"enabled": true}' -- downloads

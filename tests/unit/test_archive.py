@@ -19,15 +19,17 @@ from archive_server import serve
 from astropy.io import fits
 from astropy.table import Table
 
+from archive_links import list_links
 from archive_list import list_archive
 from fetch import fetch
 from klever.archive.contents import check_content
 from klever.archive.credentials import eso_headers
 from klever.archive.download import Policy, _retry_after, download
-from klever.archive.eso import linked_files, raw_frames, science_products
+from klever.archive.eso import PRODUCT_COLUMNS, linked_files, raw_frames, science_products
 from klever.archive.lock import Lock
 from klever.archive.sources import address_of, check_source
 from klever.errors import InputError
+from klever.row_tables import write_table
 
 QUICK = Policy(retries=2, backoff=0.0, timeout=0.3)
 PATH = "/clash/ms2137/kappa.fits"
@@ -390,6 +392,38 @@ def test_links_of_a_product(archive):
     )  # fmt: skip
     rows = linked_files(archive.url + "/datalink?ID=x")
     assert [(row["semantics"], row["size"]) for row in rows] == [("#this", 100), ("#progenitor", 200)]
+
+
+def test_links_of_the_cubes_near_a_galaxy(archive, tmp_path):
+    archive.tables["/datalink"] = votable(
+        ID=["x"] * 3, access_url=[archive.url + "/file/ADP.1", archive.url + "/file/KMOS.2", archive.url + "/page"],
+        service_def=[""] * 3, error_message=[""] * 3, semantics=["#this", "#progenitor", "#preview"],
+        description=["cube", "raw frame", "picture"], content_type=["application/fits"] * 3,
+        content_length=[100, 200, 3],
+    )  # fmt: skip
+    cells = dict.fromkeys((column.name for column in PRODUCT_COLUMNS), "x")
+    numbers = dict.fromkeys(("exposure", "wavelength_min", "wavelength_max", "size_estimate"), 1)
+    rows = [
+        cells
+        | numbers
+        | {"source": f"eso:ADP.{n}", "ra": ra, "dec": -23.66, "datalink": f"{archive.url}/datalink?ID={n}"}
+        for n, ra in ((1, 359.9995), (2, 0.1), (3, np.nan))
+    ]
+    write_table(tmp_path / "products.ecsv", rows, PRODUCT_COLUMNS, {})
+    settings = {
+        "positions": {"far": [20.0, 0.0], "near": [0.0005, -23.661]},
+        "acquire": {"eso_files": archive.url + "/file"},
+    }
+    list_links(tmp_path / "products.ecsv", tmp_path / "links.ecsv", settings)
+    links = Table.read(tmp_path / "links.ecsv")
+    assert [request["query"]["ID"] for request in archive.requests] == [["1"]]  # the others are far, or nowhere
+    assert set(links["galaxy"]) == {"near"}
+    assert links["semantics"].tolist() == ["#this", "#progenitor", "#preview"]
+    assert np.ma.filled(links["source"], "").tolist() == ["eso:ADP.1", "eso:KMOS.2", ""]
+    assert links["size"].tolist() == [100, 200, 3]
+    settings["positions"] = {"far": [20.0, 0.0]}
+    list_links(tmp_path / "products.ecsv", tmp_path / "none.ecsv", settings)
+    assert len(Table.read(tmp_path / "none.ecsv")) == 0
 
 
 @pytest.mark.parametrize("ask", [science_products, raw_frames])

@@ -47,6 +47,30 @@ rule archive_list:
         "../scripts/archive_list.py"
 
 
+rule archive_links:
+    input:
+        products="results/archive/eso_products.ecsv",
+    output:
+        links="results/archive/eso_links.ecsv",
+    log:
+        "logs/archive_links.log",
+    benchmark:
+        "results/benchmarks/archive_links.tsv"
+    conda:
+        "../../envs/archive_links.yaml"
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        settings=survey_settings(
+            "archive_links",
+            **SURVEY.survey_settings("acquire"),
+            positions={galaxy: [SURVEY.galaxy(galaxy)[key] for key in ("ra", "dec")] for galaxy in GALAXIES},
+        ),
+    script:
+        "../scripts/archive_links.py"
+
+
 rule downloads:
     input:
         DOWNLOADS,

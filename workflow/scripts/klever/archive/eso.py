@@ -9,7 +9,15 @@ from klever.archive.sessions import OwnLogins
 from klever.errors import InputError
 from klever.row_tables import Column
 
-__all__ = ["PRODUCT_COLUMNS", "RAW_COLUMNS", "check_programme", "linked_files", "raw_frames", "science_products"]
+__all__ = [
+    "LINK_COLUMNS",
+    "PRODUCT_COLUMNS",
+    "RAW_COLUMNS",
+    "check_programme",
+    "linked_files",
+    "raw_frames",
+    "science_products",
+]
 
 _PROGRAMME = re.compile(r"\d{3}\.[A-Z]-\d{4}(\([A-Z]\))?|\d{3}\.[A-Z0-9]{4}(\.\d{3})?")
 _INSTRUMENT = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -42,6 +50,16 @@ RAW_COLUMNS = [
     Column("start", str, "start of the exposure, UT"),
     Column("block", int, "number of the observing block"),
     Column("size_estimate", int, "size as the archive estimates it", "kbyte"),
+]
+LINK_COLUMNS = [
+    Column("galaxy", str, "nearest galaxy of the survey"),
+    Column("product", str, "science cube that the file belongs to, as in the table of products"),
+    Column("semantics", str, "what the file is to the cube: #this, #progenitor, #calibration, #preview, ..."),
+    Column("source", str, "what archive.tsv calls the file; empty for what is no file of the archive"),
+    Column("url", str, "address"),
+    Column("description", str, "in the archive's words"),
+    Column("content_type", str, "MIME type"),
+    Column("size", int, "size as the archive tells it", "byte"),
 ]
 
 
