@@ -93,7 +93,7 @@ def dry_run(folder, *arguments):
     return {
         "wall": round(wall, 1),
         "cpu": round(used.ru_utime + used.ru_stime, 1),
-        "memory": round(used.ru_maxrss / 1000),
+        "memory": round(used.ru_maxrss * 1024 / 1e6),
     }
 
 

@@ -1,6 +1,7 @@
 """The table that stands for the maps of a lens model's realisations."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,23 @@ def test_a_map_that_changed_since_is_refused(tmp_path, maps):
     list_realisations(**maps, index=tmp_path / "index.ecsv", settings=SETTINGS)
     maps["kappa"][1].write_bytes(b"another size altogether")
     assert len(find_realisations([tmp_path / "index.ecsv"], "gamma")) == 3  # whose files are as they were
-    with pytest.raises(InputError, match=r"m1_kappa\.fits is gone or has another size"):
+    with pytest.raises(InputError, match=r"m1_kappa\.fits is gone or not what it was"):
         find_realisations([tmp_path / "index.ecsv"], "kappa")
     maps["gamma"][2].unlink()
     with pytest.raises(InputError, match=r"m2_gamma\.fits is gone"):
         find_realisations([tmp_path / "index.ecsv"], "gamma")
+
+
+def test_a_map_of_the_same_size_is_told_by_its_digest(tmp_path, maps):
+    list_realisations(**maps, index=tmp_path / "index.ecsv", settings=SETTINGS)
+    later = (tmp_path / "index.ecsv").stat().st_mtime + 10
+    path = maps["kappa"][1]
+    os.utime(path, (later, later))
+    assert find_realisations([tmp_path / "index.ecsv"], "kappa") == maps["kappa"]  # touched only
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, (later, later))
+    with pytest.raises(InputError, match=r"m1_kappa\.fits is gone or not what it was"):
+        find_realisations([tmp_path / "index.ecsv"], "kappa")
 
 
 def test_an_empty_map_is_told(tmp_path, maps):
