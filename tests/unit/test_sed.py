@@ -216,6 +216,8 @@ def test_magnification_of_a_mass():
     assert choose_magnification(magnification(state="unlensed"), "halpha") == (1.0, 0.0, "none")
     assert not magnifications_differ(magnification()) and magnifications_differ(magnification(mu_maps=5.3))
     assert not magnifications_differ(magnification(mu_maps=np.nan))
+    near_critical = magnification(mu_maps=4.2) | {"mu_maps_median": 2.1}
+    assert magnifications_differ(near_critical) and not magnifications_differ(near_critical | {"mu_maps_median": 4.0})
     row = divide_by_magnification({"log_mstar": (9.9, 10.0, 10.2), "log_sfr": (0.9, 1.0, 1.1), "av": (0.1, 0.2, 0.4)},
                                   (4.0, 0.4, "halpha"))  # fmt: skip
     assert row["log_mstar"] == pytest.approx(10 - np.log10(4)) and row["log_sfr"] == pytest.approx(1 - np.log10(4))
