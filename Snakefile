@@ -68,3 +68,4 @@ onerror:
 
 
 grow_resources()
+remember_answers()

@@ -1,6 +1,5 @@
 """Loading of a survey: defaults, overrides, tables, and what the messages say about mistakes."""
 
-import copy
 import os
 import subprocess
 import sys
@@ -258,14 +257,15 @@ def test_text_form_is_stable(survey):
     assert plain(one.settings("sp1")) and plain(one.lens("sp1"))
 
 
-def test_results_are_copies(survey):
+def test_jobs_share_what_holds_for_all_and_own_settings_stay_one_galaxys(survey):
+    survey.config = {"overrides": {"sp1": {"dust": {"rv": 4.05}}}}
     loaded = survey.load()
-    kept = copy.deepcopy(loaded.settings("sp1"))
-    loaded.settings("sp1")["lines"]["groups"].append("x")
-    loaded.lens("sp1")["realisations"]["kappa"] = "x"
+    assert loaded.settings("sp2")["dust"] is loaded.survey_settings("dust")["dust"]
+    assert loaded.settings("sp1")["dust"] is loaded.settings("sp1", "dust")["dust"]
+    assert loaded.settings("sp1")["dust"]["rv"] == 4.05 != loaded.settings("sp2")["dust"]["rv"]
+    assert loaded.lens_model("ms2137") is loaded.lens_model("ms2137")
     loaded.galaxies.remove("sp2")
-    assert loaded.settings("sp1") == kept
-    assert loaded.lens("sp1")["realisations"]["kappa"] != "x"
+    assert loaded.settings("sp2") and loaded.galaxies == ["sp1", "field1"]
 
 
 def test_exclude_leaves_galaxies_out(survey):

@@ -42,7 +42,7 @@ def for_steps(sections):
     """The settings without those that only choose targets: changing one makes new figures, not the old ones again."""
     targets = {"spectra", "planes", "disturbed", "apertures", "maps"}
     return {
-        name: {key: value for key, value in entry.items() if name != "figures" or key not in targets}
+        name: {key: value for key, value in entry.items() if key not in targets} if name == "figures" else entry
         for name, entry in sections.items()
     }
 
@@ -300,6 +300,25 @@ def start_jobs_at_once():
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+
+
+@needs_internals("planning takes a fifth longer")
+def remember_answers():
+    """Make Snakemake remember what it works out anew for each job although it is the same for all jobs of a rule."""
+    from snakemake import common, rules as rule_classes, script, sourcecache
+
+    common.get_function_params = rule_classes.get_function_params = functools.cache(common.get_function_params)
+    sourcecache.parse_uri = functools.cache(sourcecache.parse_uri)
+    read, sources = script.get_source, {}
+
+    def get_source(path, cache, basedir=None, wildcards=None, params=None):
+        if "{" in str(path):
+            return read(path, cache, basedir, wildcards, params)
+        if (key := (str(path), str(basedir))) not in sources:
+            sources[key] = read(path, cache, basedir, wildcards, params)
+        return sources[key]
+
+    script.get_source = get_source
 
 
 @needs_internals("a job that is sent again asks for as much memory and time as before")

@@ -70,8 +70,8 @@ def simulated_alternative(lens, name):
 class Survey:
     """A validated survey; made by `klever.config.loading.load_survey`.
 
-    Everything returned is a copy of plain dicts, lists, numbers and text with sorted keys, so its ``repr`` changes only
-    with its content.
+    Everything returned is made of plain dicts, lists, numbers and text with sorted keys, so its ``repr`` changes only
+    with its content. Thousands of jobs share it: it is not to be changed.
 
     Parameters
     ----------
@@ -96,13 +96,15 @@ class Survey:
     def __init__(self, directory, settings, galaxies, observations, lenses, components, downloads=None, pointings=None):
         self.directory = Path(directory)
         self.galaxies = list(galaxies)
-        self._settings = settings
-        self._galaxies = galaxies
-        self._observations = observations
+        self._settings = _sorted(settings)
+        self._galaxies = _sorted_rows(galaxies)
+        self._observations = {name: _sorted_rows(rows) for name, rows in observations.items()}
         self._lenses = lenses
-        self._components = components
-        self._downloads = downloads or {}
-        self._pointings = pointings or {}
+        self._components = _sorted_rows(components)
+        self._downloads = _sorted_rows(downloads or {})
+        self._pointings = _sorted_rows(pointings or {})
+        self._own_settings = {}
+        self._lens_models = {}
 
     def _of(self, table, galaxy):
         if galaxy not in self._galaxies:
@@ -111,7 +113,7 @@ class Survey:
 
     def galaxy(self, galaxy):
         """Return dec, include (does it enter metallicities?), lens, name, note, ra and z of a galaxy (deg)."""
-        return _sorted(self._of(self._galaxies, galaxy))
+        return self._of(self._galaxies, galaxy)
 
     def bands(self, galaxy):
         """Return the bands of a galaxy in the order of observations.tsv."""
@@ -129,7 +131,7 @@ class Survey:
         bands = self._of(self._observations, galaxy)
         if band not in bands:
             raise ConfigError(f"{galaxy} has no band {band!r}{nearest(band, bands)}")
-        return _sorted(bands[band])
+        return bands[band]
 
     def instrument(self, galaxy):
         """Return the instrument of the galaxy's first band."""
@@ -142,7 +144,7 @@ class Survey:
     def simulated_components(self, galaxy):
         """Return the rows of resources/simulation/galaxies.tsv of a galaxy, empty for a real one."""
         self._of(self._galaxies, galaxy)
-        return _sorted(self._components.get(galaxy, []))
+        return self._components.get(galaxy, [])
 
     def lens(self, galaxy):
         """Return the lens model of a galaxy, as `lens_model`, with the paths of `images` made those of the galaxy."""
@@ -172,6 +174,8 @@ class Survey:
             Of galaxies fitted to the image of an arc ('fit_arc'): centre, normalisation, arc_image, arc_error, arc_fit
             (options), radius and the products likewise.
         """
+        if name in self._lens_models:
+            return self._lens_models[name]
         if name != "none" and name not in self._lenses:
             raise ConfigError(f"lenses.yaml has no lens {name!r}{nearest(name, [*self._lenses, 'none'])}")
         entry = self._lenses.get(name, {})
@@ -179,7 +183,8 @@ class Survey:
         maps |= fitted_cluster(name) if entry.get("origin") == "fit_images" else {}
         maps |= fitted_galaxy_lens(name) if entry.get("origin") == "fit_arc" else {}
         own = {key: value for key, value in entry.items() if key != "alternatives"}
-        return _sorted(_NO_MODEL | maps | own | {"name": name})
+        self._lens_models[name] = _sorted(_NO_MODEL | maps | own | {"name": name})
+        return self._lens_models[name]
 
     def alternative_models(self, name):
         """Return the other models of a lens's field by name, each as `lens_model` has it, in the order written.
@@ -219,11 +224,11 @@ class Survey:
 
     def download(self, path):
         """Return ``source``, ``size`` and ``sha256`` (None where not known) of a file of `downloads`."""
-        return _sorted(self._downloads[path])
+        return self._downloads[path]
 
     def pointings(self):
         """Return the pointings to reduce by name and band; none unless ``reduce.start`` is exposures."""
-        return {key: _sorted(entry) for key, entry in self._pointings.items()}
+        return dict(self._pointings)
 
     def pointing(self, galaxy, band):
         """Return the pointing that the galaxy's cube in this band is reduced from, None if it comes as a cube."""
@@ -271,7 +276,10 @@ class Survey:
             The settings by section.
         """
         self._of(self._galaxies, galaxy)
-        return _sections(merged(self._settings, self._settings["overrides"].get(galaxy, {})), sections)
+        own = self._settings["overrides"].get(galaxy)
+        if own and galaxy not in self._own_settings:
+            self._own_settings[galaxy] = _sorted(merged(self._settings, own))
+        return _sections(self._own_settings.get(galaxy, self._settings), sections)
 
     def with_own_settings(self):
         """Return the galaxies of the survey that override some of its settings, in its order."""
@@ -304,7 +312,12 @@ def _sections(settings, sections):
     for name in sections:
         if name not in names:
             raise ConfigError(f"The settings have no section {name!r}{nearest(name, names)}")
-    return {name: _sorted(settings[name]) for name in sorted(sections or names)}
+    return {name: settings[name] for name in sorted(sections or names)}
+
+
+def _sorted_rows(rows):
+    """Return the same keys in their order, what they name sorted."""
+    return {key: _sorted(row) for key, row in rows.items()}
 
 
 def _sorted(value):
