@@ -208,6 +208,13 @@ def _variance_check(target):
     }  # fmt: skip
 
 
+def variance_over_seeds(seeds=range(1001, 7007, 1001)):
+    """Return true over predicted variance, by size: mean over draws of the noise, and its error from their scatter."""
+    found = [psf_and_noise(seed, None)["noise"]["variance_ratio"] for seed in seeds]
+    ratios = {size: np.array([one[size] for one in found]) for size in found[0]}
+    return {size: {"mean": r.mean(), "error": r.std(ddof=1) / np.sqrt(len(r))} for size, r in ratios.items()}
+
+
 def cosmic_rays():
     """Combine a blank field with and without cosmic rays and count what stands out, in units of the error."""
     cubes, hits = [], 0
@@ -285,6 +292,7 @@ def main():
         "fills the field, protected": flux_bias(2.5, protect=True),
     }  # fmt: skip
     results["pointing"] = {"gauss": psf_and_noise(11, None), "moffat": psf_and_noise(12, 3.5)}
+    results["variance_over_seeds"] = variance_over_seeds()
     results["cosmic_rays"] = cosmic_rays()
     if arguments.full:
         results["speed"] = speed()

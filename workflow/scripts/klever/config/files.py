@@ -51,10 +51,11 @@ class Files:
         found = self.expanded(path, label, entry)
         if found is None or found in self.promised:
             return found
-        hint = "; did you mean simulated?" if what == "cube" and closest(path, ["simulated"]) else ""
+        hint = ""
         try:
             if (self.directory / found).is_file():
                 return found
+            hint = "; did you mean simulated?" if what == "cube" and closest(path, ["simulated"]) else ""
             if (self.directory / found).exists():
                 reason = "is not a file"
             elif what == "cube" and not hint:

@@ -1,7 +1,11 @@
 """The survey as the workflow sees it: galaxies, cubes, lens models and settings as plain Python values."""
 
+import bisect
 import copy
 import fnmatch
+import functools
+import glob
+import re
 from pathlib import Path
 
 from klever.config.schema import nearest
@@ -296,10 +300,31 @@ def matches(pattern, directory, promised=()):
     Files of `promised` count although they are not there yet.
     """
     path = Path(pattern)
-    if path.is_absolute():
-        return sorted(str(found) for found in Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-    there = {str(found.relative_to(directory)) for found in Path(directory).glob(pattern)}
+    there = set(_existing(Path(path.anchor or directory), path.relative_to(path.anchor)))
+    if path.anchor:
+        return sorted(path.anchor + name for name in there)
     return sorted(there | {name for name in promised if _fits(Path(name).parts, path.parts)})
+
+
+def _existing(directory, pattern):
+    """Yield what matches a pattern in a folder, as paths relative to it."""
+    if any(map(glob.has_magic, pattern.parts[:-1])) or "**" in pattern.name:
+        yield from (str(found.relative_to(directory)) for found in directory.glob(str(pattern)))
+        return
+    folder = directory / pattern.parent
+    if not folder.is_dir():
+        return
+    # Of a folder with the maps of many lenses only the names that start as the pattern does are compared with it.
+    names = _names(str(folder), folder.stat().st_mtime_ns)
+    start = re.match(r"[^*?[]*", pattern.name)[0]
+    begin, end = bisect.bisect_left(names, start), bisect.bisect_left(names, f"{start}\U0010ffff")
+    yield from (str(pattern.parent / name) for name in fnmatch.filter(names[begin:end], pattern.name))
+
+
+@functools.lru_cache(64)
+def _names(folder, changed):
+    """Return the sorted names in a folder last changed at this time."""
+    return sorted(path.name for path in Path(folder).iterdir())
 
 
 def _fits(parts, patterns):
