@@ -166,7 +166,7 @@ def test_a_job_that_is_no_stage_of_a_galaxy_is_named(folders):
     assert row["reason"] == "tables: there is no room on the disk."
     text = format_failures(table)
     assert "  the survey  tables" in text
-    assert text.endswith("1 other galaxy is not affected.")
+    assert text.endswith("\n1 galaxy is not affected.")
 
 
 def test_old_error_does_not_count_once_the_product_is_there(folders):

@@ -20,6 +20,10 @@ COLUMNS = [
     Column("mu_halpha", float, "line flux of the significant pixels, image over source plane"),
     Column("mu_halpha_error", float, "from the relative errors of both fluxes in quadrature (the paper's)"),
     Column("mu_halpha_error_correlated", float, "with the covariance of the two fluxes"),
+    Column("mu_intrinsic", float, "mu_halpha with the seeing removed; sfr_total is divided by it"),
+    Column("mu_intrinsic_error", float, "that of mu_halpha, and that of the removal of the seeing"),
+    Column("mu_whole", float, "line flux in the field over that of the whole galaxy, the part outside extrapolated"),
+    Column("mu_whole_error", float, "that of mu_intrinsic, and all that is added for the part outside"),
     Column("line", str, "line of mu_halpha: HALPHA | OIII5007 | none"),
     Column("mu_maps", float, "1/|det A| of the best model at the reference position"),
     Column("mu_maps_error_minus", float, "median - 16 % of the realisations"),
@@ -112,6 +116,7 @@ def magnification_latex(rows, simulated):
         groups[-1][1].append([
             escape(row["name"]),
             _number(measurement(_value(row, "mu_halpha"), _value(row, "mu_halpha_error"), 2), line),
+            measurement(_value(row, "mu_intrinsic"), _value(row, "mu_intrinsic_error"), 2),
             _bounds(row, "mu_maps"),
             f"${100 * _value(row, 'systematic'):.0f}$" if np.isfinite(_value(row, "systematic")) else "--",
             measurement(_value(row, "published_mu_halpha"), _value(row, "published_mu_halpha_error_plus"), 2),
@@ -119,15 +124,16 @@ def magnification_latex(rows, simulated):
         ])  # fmt: skip
     caption = (
         r"Magnifications. $\mu_{\mathrm{H}\alpha}$: ratio of the line's flux in the image and in the source plane "
-        r"($^{o}$: of [O\,\textsc{iii}]\,$\lambda5007$, where H$\alpha$ is not observed); $\mu_\mathrm{maps}$: of the "
+        r"($^{o}$: of [O\,\textsc{iii}]\,$\lambda5007$, where H$\alpha$ is not observed); "
+        r"$\mu_\mathrm{intrinsic}$: the same with the seeing removed; $\mu_\mathrm{maps}$: of the "
         "lens model at the galaxy, with the 16--84\\,\\% interval of its realisations; $\\sigma_\\mathrm{models}$: "
         "spread between models of the field. Published: Curti et al. (2020), Table 3"
         + (", of the real galaxies, for orientation." if simulated else ".")
     )
     return latex_table(
-        ["Galaxy", r"$\mu_{\mathrm{H}\alpha}$", r"$\mu_\mathrm{maps}$", r"$\sigma_\mathrm{models}$",
-         r"published $\mu_{\mathrm{H}\alpha}$", r"published $\mu_\mathrm{maps}$"],
-        ["", "", "", r"[\%]", "", ""],
+        ["Galaxy", r"$\mu_{\mathrm{H}\alpha}$", r"$\mu_\mathrm{intrinsic}$", r"$\mu_\mathrm{maps}$",
+         r"$\sigma_\mathrm{models}$", r"published $\mu_{\mathrm{H}\alpha}$", r"published $\mu_\mathrm{maps}$"],
+        ["", "", "", "", r"[\%]", "", ""],
         groups,
         caption=(r"\textbf{Simulated data.} " if simulated else "") + caption,
         label="tab:magnification",

@@ -11,7 +11,7 @@ PANELS = (
     (r"H$\alpha$ flux", r"[$10^{-17}$ erg s$^{-1}$ cm$^{-2}$]", [("flux", "Halpha", True)], True),
     ("velocity", "[km/s]", [("velocity", None, True)], False),
     ("velocity dispersion", "[km/s]", [("dispersion", None, True)], False),
-    ("magnification", "", [("mu_halpha", None, True)], True),
+    ("magnification", "", [("mu_halpha", None, False), ("mu_intrinsic", None, True)], True),
     ("12 + log(O/H)", "", [("log_oh", None, True)], False),
     ("star-formation rate", r"[M$_\odot$/yr]", [("sfr_total", None, True)], True),
     ("E(B$-$V)", "[mag]", [("ebv", None, True)], False),
@@ -20,6 +20,7 @@ PANELS = (
     ("gradient without the PSF", "[dex/kpc]",
      [("slope_intrinsic_circular", None, False), ("slope_intrinsic_elliptical", None, True)], False),
 )  # fmt: skip
+_LABELS = {"mu_halpha": r"$\mu_{\mathrm{H}\alpha}$", "mu_intrinsic": r"$\mu_\mathrm{intrinsic}$"}
 PULL_LIMIT = 5.0
 BIN = 0.5
 
@@ -88,7 +89,7 @@ def _rows(recovery, quantity, line):
 
 
 def _short(quantity):
-    return quantity.removeprefix("slope_").removeprefix("intrinsic_")
+    return _LABELS.get(quantity, quantity.removeprefix("slope_").removeprefix("intrinsic_"))
 
 
 def _compare(axes, chosen, logarithmic):

@@ -272,5 +272,6 @@ def format_failures(table):
         lines += [f"  {galaxy}  {', '.join(stages)}" for galaxy, stages in blocked.items()]
     names = {stage.name for stage in STAGES}
     untouched = len({row["galaxy"] for row in table if row["stage"] in names} - galaxies)
-    lines.append(f"{untouched} other {'galaxy is' if untouched == 1 else 'galaxies are'} not affected.")
+    other = "other " if any(galaxies) else ""
+    lines.append(f"{untouched} {other}{'galaxy is' if untouched == 1 else 'galaxies are'} not affected.")
     return "\n".join(lines)

@@ -51,6 +51,8 @@ COLUMNS = [
     Column("agn", str, "type1 | line_ratios | no | unknown, see bpt.ecsv"),
     Column("mu_halpha", float, "magnification, line flux of the image over that of the source plane"),
     Column("mu_halpha_error", float, "1 sigma"),
+    Column("mu_intrinsic", float, "mu_halpha with the seeing removed; sfr_total is divided by it"),
+    Column("mu_intrinsic_error", float, "1 sigma"),
     Column("mu_maps", float, "magnification of the lens model at the reference position"),
     Column("mu_maps_error_minus", float, "lower 1 sigma error, of the realisations"),
     Column("mu_maps_error_plus", float, "upper 1 sigma error, of the realisations"),
@@ -207,7 +209,8 @@ def _whole_galaxy(properties, bpt, magnification):
              "ebv_error", "ebv_state")  # fmt: skip
     flags = int(properties["flags"] or 0)
     marks = [text for bit, text in ((512, "edge"), (1024, "bimodal")) if flags & bit]
-    mu = ("mu_halpha", "mu_halpha_error", "mu_maps", "mu_maps_error_minus", "mu_maps_error_plus")
+    mu = ("mu_halpha", "mu_halpha_error", "mu_intrinsic", "mu_intrinsic_error", "mu_maps", "mu_maps_error_minus",
+          "mu_maps_error_plus")  # fmt: skip
     return {key: properties[key] for key in names} | {key: magnification[key] for key in mu} | {
         "metallicity_flags": ",".join(marks), "metallicity_state": properties["state"], "agn": bpt["agn"],
     }  # fmt: skip
