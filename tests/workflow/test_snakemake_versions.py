@@ -53,3 +53,54 @@ def test_this_snakemake_is_known(capsys):
     names["start_jobs_at_once"]()
     assert scheduler.job_rate_limiter == "limiter"
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def internals(monkeypatch):
+    """What `remember_answers` replaces, put back afterwards."""
+    from snakemake import common, rules, script, sourcecache
+
+    for module, name in ((common, "get_function_params"), (rules, "get_function_params"), (sourcecache, "parse_uri")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(script, "get_source", script.get_source)
+    return SimpleNamespace(common=common, rules=rules, script=script, sourcecache=sourcecache, monkeypatch=monkeypatch)
+
+
+def test_answers_are_remembered_and_the_same(internals, tmp_path):
+    (tmp_path / "step.py").write_text("print(1)\n")
+    opened = []
+
+    class Cache:
+        def open(self, source):
+            opened.append(source)
+            return (tmp_path / "step.py").open()
+
+        def get_path(self, source):
+            return str(source)
+
+    def files(wildcards, attempt):
+        return []
+
+    def ask(path):
+        source = internals.script.get_source(path, Cache(), None, {"name": "step"}, {})
+        return [str(part) for part in source], list(internals.common.get_function_params(files))
+
+    expected = ask(str(tmp_path / "step.py")), ask(str(tmp_path / "{wildcards[name]}.py"))
+    assert expected[0] == expected[1] and expected[0][1] == ["wildcards", "attempt"]
+    functions(SimpleNamespace())["remember_answers"]()
+    opened.clear()
+    for _ in range(3):
+        assert ask(str(tmp_path / "step.py")) == expected[0]
+    assert len(opened) == 1
+    for _ in range(3):
+        assert ask(str(tmp_path / "{wildcards[name]}.py")) == expected[1]
+    assert len(opened) == 4
+    assert internals.rules.get_function_params is internals.common.get_function_params
+
+
+def test_nothing_is_remembered_of_another_snakemake(internals, capsys):
+    kept = internals.script.get_source
+    internals.monkeypatch.delattr(internals.common, "get_function_params")
+    assert functions(SimpleNamespace())["remember_answers"]() is None
+    assert "planning takes longer" in capsys.readouterr().err
+    assert internals.script.get_source is kept

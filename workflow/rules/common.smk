@@ -202,7 +202,7 @@ def needs_internals(loss, otherwise=None):
         def guarded():
             try:
                 return function()
-            except (AttributeError, TypeError) as error:
+            except (AttributeError, ImportError, TypeError) as error:
                 print(f"Snakemake {SNAKEMAKE_VERSION} is not as klever knows it ({error}): {loss}.", file=sys.stderr)
                 return otherwise
 
@@ -302,7 +302,7 @@ def start_jobs_at_once():
         workflow.scheduler.job_rate_limiter = None
 
 
-@needs_internals("planning takes a fifth longer")
+@needs_internals("planning takes longer")
 def remember_answers():
     """Make Snakemake remember what it works out anew for each job although it is the same for all jobs of a rule."""
     from snakemake import common, rules as rule_classes, script, sourcecache
