@@ -25,7 +25,8 @@ METALLICITY = {
 }  # fmt: skip
 GRADIENT = {
     "apertures": ["elliptical", "circular"], "step": 0.5, "minimum_coverage": 0.2, "minimum_annuli": 3,
-    "centre": "auto", "method": "pixels", "errors": "covariance", "intrinsic_scatter": False, "deproject": "none",
+    "centre": "auto", "method": "pixels", "errors": "covariance", "intrinsic_scatter": False, "psf_error": 0.1,
+    "deproject": "none",
     "regions": {}, "walkers": 16, "steps": 300, "burn_in": 100, "seed": 42,
 }  # fmt: skip
 SPAXEL, PIXEL, KPC = 0.2, 0.1, 8.0  # arcsec, arcsec, kpc per arcsec

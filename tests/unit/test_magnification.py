@@ -8,7 +8,7 @@ from test_sourceplane import UNSCALED, lensed, pipeline
 from klever.cosmology import distance_ratio
 from klever.errors import InputError
 from klever.lensmodels import open_model
-from klever.source.magnification import FluxRatio, find_realisations, realisation_magnifications
+from klever.source.magnification import FluxRatio, find_realisations, magnification_flags, realisation_magnifications
 from magnification import measure_magnification
 
 
@@ -174,3 +174,10 @@ def test_error_of_a_ratio():
     assert ratio.mu == 2
     assert ratio.error == pytest.approx(2 * np.hypot(0.1, 0.1))
     assert ratio.error_correlated == pytest.approx(0, abs=1e-6)
+
+
+def test_magnification_near_a_critical_line_is_flagged():
+    assert magnification_flags(2.0, 2.2, 2.1) == []
+    assert magnification_flags(60.0, 54.0, 24.0) == ["near_critical_line"]  # agrees with the best model only
+    assert magnification_flags(14.0, 8.0, 8.4) == ["mu_differs"]
+    assert magnification_flags(np.nan, 8.0, np.nan) == []

@@ -198,9 +198,10 @@ def test_every_published_galaxy_is_in_the_sample():
 
 def test_latex_marks_what_is_missing_and_what_is_simulated():
     entries = [{"galaxy": "a_1", "name": "a_1", "lens": "x", "z": 1.0}]
-    measured = [{"mu_halpha": 2.0, "mu_halpha_error": 0.1, "line": "OIII5007", "mu_maps": np.nan}]
+    measured = [{"mu_halpha": 2.0, "mu_halpha_error": 0.1, "mu_intrinsic": 2.5, "mu_intrinsic_error": 0.2,
+                 "line": "OIII5007", "mu_maps": np.nan, "flags": "near_critical_line"}]  # fmt: skip
     text = magnification_latex(magnification_rows(measured, {"a_1": (11, 0.123)}, {}, entries), True)
-    assert r"a\_1 & $2.00 \pm 0.10$$^{o}$ & -- & $12$ & -- & --" in text
+    assert r"a\_1 & $2.00 \pm 0.10$$^{o}$ & $2.50 \pm 0.20$$^{c}$ & -- & $12$ & -- & --" in text
     assert "Simulated data" in text and "Simulated" not in magnification_latex([], False)
 
 

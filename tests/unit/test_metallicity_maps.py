@@ -97,6 +97,7 @@ def test_without_nii_sii_takes_its_place_and_halpha_alone_is_not_detected(measur
     flux = {line: float(value) for line, value in line_fluxes(np.array(8.4)).items()}
     row = measure({line: flux[line] for line in ("Hbeta", "OIII5007", "Halpha", "SII")})
     assert row["diagnostics"] == "R3,S2"
+    assert row["diagnostics_reason"] == "N2 NII6584 not_observed; O3O2 OII not_observed"
     assert row["log_oh"] == pytest.approx(8.4, abs=row["log_oh_error_plus"])
 
 
@@ -183,6 +184,7 @@ def test_a_ramp_of_abundance_is_recovered_on_a_map_that_is_not_square(tmp_path, 
     maps = source_maps(truth, ebv=0.2, scale=scale)
     product = run_map(tmp_path, maps)
     assert product.header["STATE"] == "ok" and product.header["DIAGNOST"] == "R3,N2,O3O2"
+    assert product.header["DIAGREAS"] == "preferred"
     assert product.header["EBVMODE"] == "map" and product.header["NPIXELS"] == truth.size
     log_oh = product["LOG_OH"]
     assert log_oh.value.shape == SHAPE
@@ -226,7 +228,9 @@ def test_s2_takes_the_place_of_n2_where_that_gives_no_resolved_gradient(tmp_path
     maps = source_maps(ramp(), lines=("Hbeta", "OIII5007", "NII6584", "Halpha", "SII"))
     maps["NII6584"].error[:, 3:] = np.inf  # 42 pixels; an ellipse of 0.3 x 0.2 arcsec FWHM needs 45
     assert run_map(tmp_path, maps).header["DIAGNOST"] == "R3,N2"
-    assert run_map(tmp_path, maps, psf=(0.3, 0.2)).header["DIAGNOST"] == "R3,S2"
+    header = run_map(tmp_path, maps, psf=(0.3, 0.2)).header
+    assert header["DIAGNOST"] == "R3,S2"
+    assert "N2 too_few_pixels" in header["DIAGREAS"] and "with R3+N2" in header["DIAGREAS"]
 
 
 def test_resolved_pixels_are_the_ellipse_of_semi_axes_fwhm():
@@ -259,6 +263,7 @@ def test_global_reddening_where_hbeta_is_too_faint_for_a_map(tmp_path):
 def test_without_any_reddening_o3o2_is_dropped(tmp_path):
     product = run_map(tmp_path, source_maps(ramp(), snr={"Hbeta": 2.0}))
     assert product.header["EBVMODE"] == "none" and product.header["DIAGNOST"] == "N2" and product.header["SINGLE"]
+    assert product.header["DIAGREAS"] == "R3 Hbeta not_detected; O3O2 no_ebv"
     assert np.isnan(product["O3O2"].value).all()
 
 
@@ -334,6 +339,7 @@ def test_a_contaminated_n2_is_avoided_in_the_map(tmp_path):
     arguments = (tmp_path / "source.fits", tmp_path / "p.ecsv", CALIBRATIONS, tmp_path / "m.fits")
     map_metallicity(*arguments, settings())
     assert MapSet.read(tmp_path / "m.fits").header["DIAGNOST"] == "R3,S2"
+    assert MapSet.read(tmp_path / "m.fits").header["DIAGREAS"].startswith("N2 contaminated")
     map_metallicity(*arguments, settings(diagnostics=["R3", "N2"]))
     assert MapSet.read(tmp_path / "m.fits").header["DIAGNOST"] == "R3,N2"
 

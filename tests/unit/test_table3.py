@@ -31,13 +31,15 @@ def make_rows():
     star_formation["sp9"] = [sfr(value=np.nan, state="agn")]
     properties = {entry["galaxy"]: {
         "log_oh": 8.4, "log_oh_error_minus": 0.05, "log_oh_error_plus": 0.04, "calibration": "C20",
-        "diagnostics": "R3,N2", "limits_used": "", "ebv": 0.3, "ebv_error": 0.05, "ebv_state": "ok", "flags": 0,
+        "diagnostics": "R3,N2", "diagnostics_reason": "preferred",
+        "limits_used": "", "ebv": 0.3, "ebv_error": 0.05, "ebv_state": "ok", "flags": 0,
         "state": "ok"} for entry in GALAXIES}  # fmt: skip
     properties["sp1"] |= {"flags": 1536, "limits_used": "N2", "ebv": -0.1, "ebv_state": "negative"}
     properties["sp9"] |= {"log_oh": np.nan, "diagnostics": None, "flags": None, "state": "excluded"}
     bpt = {entry["galaxy"]: {"agn": "type1" if entry["galaxy"] == "sp9" else "no"} for entry in GALAXIES}
-    mu = {entry["galaxy"]: {"mu_halpha": 2.0, "mu_halpha_error": 0.1, "mu_maps": 2.2, "mu_maps_error_minus": 0.2,
-                            "mu_maps_error_plus": 0.4} for entry in GALAXIES}  # fmt: skip
+    mu = {entry["galaxy"]: {"mu_halpha": 2.0, "mu_halpha_error": 0.1, "mu_intrinsic": 2.1, "mu_intrinsic_error": 0.1,
+                            "mu_maps": 2.2, "mu_maps_error_minus": 0.2, "mu_maps_error_plus": 0.4}
+          for entry in GALAXIES}  # fmt: skip
     masses = {"sp1": {"log_mstar": 9.0, "log_mstar_error_minus": 0.2, "log_mstar_error_plus": 0.1, "state": "ok"}}
     spreads = {entry["galaxy"]: {f"{name}_{end}": 0.1 * (i + 1) if end == "lens" else np.nan
                                  for i, name in enumerate(("mu", "length", "sfr", "log_mstar"))

@@ -4,7 +4,14 @@ import numpy as np
 
 from klever.abundance.abundance_likelihood import LOWER, MEASURED, UPPER
 from klever.abundance.calibrations import calibrations_for, load_calibrations
-from klever.abundance.diagnostic_sets import candidate_sets, choose_diagnostics, prefer_clean, with_limits
+from klever.abundance.diagnostic_sets import (
+    candidate_sets,
+    choose_diagnostics,
+    line_reason,
+    prefer_clean,
+    reason_of_choice,
+    with_limits,
+)
 from klever.abundance.flux_abundance import Reddening, dereddened_ratios
 from klever.abundance.metallicity import grid_posterior, sample_posterior
 from klever.gas.dust import color_excess
@@ -39,6 +46,7 @@ COLUMNS = [
     Column("log_oh_error_plus", float, "84th percentile minus median", "dex"),
     Column("chi2", float, "smallest chi-square of Eq. 1"),
     Column("diagnostics", str, "used for log_oh"),
+    Column("diagnostics_reason", str, "preferred (R3, N2 and O3O2) | configured | why one of these is not used"),
     Column("limits_used", str, "those of them that are limits"),
     Column("contaminated", str, "lines of the diagnostics on a bright sky line or with a residual larger than noise"),
     Column("single_diagnostic", bool, "log_oh rests on one diagnostic only"),
@@ -91,6 +99,10 @@ def measure_global_metallicity(lines, calibrations, properties, settings):
         if metallicity["limits"] != "none":
             chosen = with_limits(candidates, chosen, ratios)
         row |= _abundance({name: ratios[name] for name in chosen}, known, metallicity)
+        detected = {name for name, line in found.items() if line.snr >= metallicity["global_snr"]}
+        row["diagnostics_reason"] = reason_of_choice(
+            metallicity["diagnostics"], chosen, lambda name: _why_not(name, known, found, detected, usable)
+        )
     sources = {name: known[name].source for name in chosen}
     meta = {"galaxy": settings["galaxy"], "calibration_source": sources, "dispersion": metallicity["dispersion"]}
     write_table(properties, [row], COLUMNS, meta)
@@ -114,6 +126,15 @@ def measure_ratios(lines, minimum_snr, balmer_ratio=2.87, rv=3.1):
     state = "no_halpha" if "Halpha" not in fluxes else "no_hbeta" if not known else "negative" if ebv < 0 else "ok"
     row = {"ebv": ebv, "ebv_error": ebv_error, "ebv_negative": bool(ebv < 0), "ebv_state": state}
     return ratios, row
+
+
+def _why_not(name, known, found, detected, usable):
+    """Return why a diagnostic is not used: not calibrated, a line that fails, no reddening, or a spoilt line."""
+    if name not in known:
+        return "not_calibrated"
+    item = DIAGNOSTICS[name]
+    lines = line_reason(item.lines, found, detected)
+    return lines or ("contaminated" if name in usable else "no_ebv" if item.dereddened else "no_value")
 
 
 def _ratio_columns(ratios):

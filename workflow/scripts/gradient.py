@@ -85,7 +85,9 @@ def measure_gradient(
     profile_meta = meta | {"state": state, "centres": found.centres, "diagnostics": diagnostics, "regions": regions}
     write_table(annuli, found.annuli, ANNULI, profile_meta)
     write_table(annuli_covariance, found.covariance, COVARIANCE, meta)
-    common = {"galaxy": settings["galaxy"], "diagnostics": diagnostics or None, **_sizes(source_psf, properties)}
+    reason = str(abundance.header.get("DIAGREAS", ""))
+    common = {"galaxy": settings["galaxy"], "diagnostics": diagnostics or None, "diagnostics_reason": reason or None,
+              **_sizes(source_psf, properties)}  # fmt: skip
     rows = _complete(found.gradient, regions, section["apertures"], state)
     lens = {} if lens_spread is None else _lens_spread(lens_spread)
     rows = [row | common | _per_radius(row) | lens.get((row["region"], row["aperture"]), {}) for row in rows]

@@ -9,7 +9,7 @@ from klever.grids import Grid
 from klever.lensmodels import open_model
 from klever.maps import MapSet, masked
 from klever.row_tables import Column, write_table
-from klever.source.magnification import FluxRatio, find_realisations, realisation_magnifications
+from klever.source.magnification import FluxRatio, find_realisations, magnification_flags, realisation_magnifications
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ COLUMNS = [
     Column("mu_maps_error_plus", float, "84 % - median of the realisations"),
     Column("mu_maps_median", float, "median of the realisations"),
     Column("n_realisations", int, "realisations that cover the galaxy"),
+    Column("flags", str, "mu_differs | near_critical_line, separated by commas"),
     Column("state", str, "ok | not_detected | outside_lens_model | unlensed"),
 ]
 
@@ -47,7 +48,8 @@ def measure_magnification(
         paper), mu_halpha_error_correlated (with their covariance), mu_intrinsic (without the seeing) and mu_whole (of
         the whole galaxy, also the part outside the field) with errors, line (HALPHA, or OIII5007 for galaxies without),
         mu_maps at the reference position, mu_maps_error_minus, mu_maps_error_plus (from the median of the realisations
-        to their 16 and 84 %), mu_maps_median, n_realisations; state: 'ok', 'not_detected' (no significant line pixel),
+        to their 16 and 84 %), mu_maps_median, n_realisations; flags, see
+        `klever.source.magnification.magnification_flags`; state: 'ok', 'not_detected' (no significant line pixel),
         'outside_lens_model', 'unlensed'.
     settings : dict
         galaxy, z, cosmology, lens_model; of ``lens``, if given, `realisations`: how many are used at most, and `seed`
@@ -110,6 +112,7 @@ def measure_magnification(
         "mu_maps_error_plus": spread[2] - spread[1],
         "mu_maps_median": spread[1],
         "n_realisations": count,
+        "flags": ",".join(magnification_flags(flux[0], mu_maps, spread[1])),
         "state": state,
     }
     write_table(magnification, [row], COLUMNS, {"galaxy": settings["galaxy"], "reference": header["REFMAP"]})

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from klever.abundance.calibrations import calibrations_for, load_calibrations
-from klever.abundance.diagnostic_sets import candidate_sets, prefer_clean
+from klever.abundance.diagnostic_sets import candidate_sets, line_reason, prefer_clean, reason_of_choice
 from klever.abundance.metallicity_maps import choose_set, log_oh_maps, map_state, ratio_maps, resolved_pixels
 from klever.errors import InputError
-from klever.gas.line_ratios import RATIOS
+from klever.gas.line_ratios import DIAGNOSTICS, RATIOS
 from klever.maps import Flag, Map, MapSet
 from klever.row_tables import read_table
 
@@ -28,9 +28,9 @@ def map_metallicity(source, properties, calibrations, metallicity, settings, sou
         resources/calibrations.json.
     metallicity : str
         The MapSet to write: those of `klever.abundance.metallicity_maps.log_oh_maps`, each ratio, EBV, HALPHA. Its
-        header has DIAGNOST, CALIBRAT, EBVMODE (``map``, ``global``, ``none``), NPIXELS, and STATE: ``ok``,
-        ``not_detected`` (fewer than `minimum_pixels`), ``excluded``, ``outside_lens_model``; a state other than ok goes
-        with an empty LOG_OH.
+        header has DIAGNOST, DIAGREAS (`klever.abundance.diagnostic_sets.reason_of_choice`), CALIBRAT, EBVMODE (``map``,
+        ``global``, ``none``), NPIXELS, and STATE: ``ok``, ``not_detected`` (fewer than `minimum_pixels`), ``excluded``,
+        ``outside_lens_model``; a state other than ok goes with an empty LOG_OH.
     settings : dict
         ``galaxy``, ``z``, the sections ``metallicity`` and ``dust`` of the configuration, ``include`` (default True).
     source_psf : str, optional
@@ -58,11 +58,17 @@ def map_metallicity(source, properties, calibrations, metallicity, settings, sou
         return tuple(ebv_used)
 
     found = ratio_maps(measured, shape, section["map_snr"], global_ebv, **settings["dust"])
-    chosen, count = (), 0
+    chosen, reason = (), ""
     if state == "ok":
-        candidates = prefer_clean(candidates, _contaminated(properties))
-        chosen, count = choose_set(candidates, found.ratios, section["minimum_pixels"], _resolved(maps, source_psf))
+        spoilt = _contaminated(properties)
+        candidates = prefer_clean(candidates, spoilt)
+        needed = section["minimum_pixels"], _resolved(maps, source_psf)
+        chosen, _ = choose_set(candidates, found.ratios, *needed)
         state = "ok" if chosen else "not_detected"
+    if chosen:
+        reason = reason_of_choice(
+            section["diagnostics"], chosen, lambda name: _why_not(name, candidates, found, maps, spoilt, needed)
+        )
     used = calibrations_for(known, chosen, section["log_oh_range"])
     product = MapSet(header=maps.header.copy())
     product.maps.update(log_oh_maps(found, chosen, used, shape, section, settings["dust"]))
@@ -73,7 +79,7 @@ def map_metallicity(source, properties, calibrations, metallicity, settings, sou
     product["EBV"] = Map(found.ebv, found.ebv_error, _detected(found.ebv) | negative, "mag")
     product["HALPHA"] = maps["HALPHA"] if "HALPHA" in maps else _blank(shape, "erg s-1 cm-2 arcsec-2")
     _pass_on_flags(product, maps)
-    _describe(product.header, settings, state, chosen, count, found.reddening.mode, ebv_used)
+    _describe(product.header, settings, state, chosen, reason, count, found.reddening.mode, ebv_used)
     Path(metallicity).parent.mkdir(parents=True, exist_ok=True)
     product.write(metallicity)
 
@@ -84,6 +90,24 @@ def _contaminated(properties):
     if "contaminated" not in table.colnames or np.ma.is_masked(table["contaminated"][0]):
         return set()
     return set(str(table["contaminated"][0]).split(","))
+
+
+def _why_not(name, candidates, found, source, spoilt, needed):
+    """Return why a diagnostic is not in the map: as in the whole galaxy, or in how few pixels it is with others."""
+    if not any(name in names for names in candidates):
+        return "not_calibrated"
+    item = DIAGNOSTICS[name]
+    detected = {line for line in item.lines if np.isfinite(found.fluxes[line][0]).any()}
+    lines = line_reason(item.lines, [line for line in item.lines if line in source], detected)
+    if lines:
+        return lines
+    if item.dereddened and found.reddening.mode == "none":
+        return "no_ebv"
+    if name == "N2" and "NII6584" in spoilt and "SII" not in spoilt:
+        return "contaminated"
+    names = next(names for names in candidates if name in names and len(names) > 1)
+    count = np.sum(np.all([np.isfinite(found.ratios[other][0]) for other in names], axis=0))
+    return f"too_few_pixels ({count} with {'+'.join(names)} of {max(needed[0], needed[1] or 0):.0f})"
 
 
 def _resolved(maps, source_psf):
@@ -117,11 +141,13 @@ def _pass_on_flags(product, maps):
             item.flags = np.where(np.isfinite(item.value), item.flags, item.flags | reason).astype(np.uint16)
 
 
-def _describe(header, settings, state, chosen, count, mode, ebv_used):
+def _describe(header, settings, state, chosen, reason, count, mode, ebv_used):
     section = settings["metallicity"]
     header["GALAXY"] = settings["galaxy"]
     header["STATE"] = (state, "ok not_detected excluded outside_lens_model")
     header["DIAGNOST"] = (",".join(chosen), "diagnostics of every pixel of LOG_OH")
+    # a comment would not fit beside the longest
+    header["DIAGREAS"] = reason
     header["CALIBRAT"] = (section["calibration"], "strong-line calibration set")
     header["DISPERS"] = (section["dispersion"], "intrinsic dispersion in Eq. 1")
     header["NPIXELS"] = (count, "pixels with LOG_OH")

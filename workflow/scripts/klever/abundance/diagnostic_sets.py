@@ -6,7 +6,9 @@ from klever.abundance.abundance_likelihood import MEASURED
 from klever.errors import ConfigError
 from klever.gas.line_ratios import DIAGNOSTICS, diagnostic
 
-__all__ = ["candidate_sets", "choose_diagnostics", "prefer_clean", "with_limits"]
+__all__ = ["candidate_sets", "choose_diagnostics", "line_reason", "prefer_clean", "reason_of_choice", "with_limits"]
+
+PREFERRED = ("R3", "N2", "O3O2")
 
 
 def candidate_sets(setting, calibrations):
@@ -83,6 +85,38 @@ def with_limits(candidates, chosen, ratios):
     """
     limits = {name for name, ratio in ratios.items() if ratio[2] != MEASURED}
     return next((names for names in candidates if set(chosen) < set(names) <= set(chosen) | limits), chosen)
+
+
+def reason_of_choice(setting, chosen, why_not):
+    """Return why a galaxy has these diagnostics and not R3, N2 and O3O2, the paper's first choice (Sect. 4.2).
+
+    Parameters
+    ----------
+    setting : str or list of str
+        ``metallicity.diagnostics`` of the configuration.
+    chosen : sequence of str
+        Diagnostics that are used.
+    why_not : callable
+        Takes the name of a diagnostic that is not used, returns why, in a word or a few.
+
+    Returns
+    -------
+    str
+        ``configured`` (a list of the configuration), ``preferred`` (nothing was passed over), or as
+        ``N2 contaminated; O3O2 OII not_observed``.
+    """
+    if setting != "auto":
+        return "configured"
+    return "; ".join(f"{name} {why_not(name)}" for name in PREFERRED if name not in chosen) or "preferred"
+
+
+def line_reason(lines, observed, detected):
+    """Return the first of the `lines` that is not `observed`, or else not `detected`, with that word; '' if none."""
+    for word, group in (("not_observed", observed), ("not_detected", detected)):
+        missing = next((line for line in lines if line not in group), None)
+        if missing:
+            return f"{missing} {word}"
+    return ""
 
 
 def _split(names):

@@ -26,13 +26,17 @@ class Disc:
     half_light_radius : float
         Along the major axis, pixels, free of the PSF.
     half_light_radius_error : float
-        1 sigma, pixels.
+        1 sigma, pixels, of noise that is independent from pixel to pixel.
     axis_ratio : float
         Minor over major axis.
     position_angle : float
         Of the major axis, degrees from north (+y) through east (-x).
     amplitude : float
         Central surface brightness, in the unit of the map.
+    excess : float
+        Reduced chi-square of the fit, at least 1: by how much variances are raised for what a disc does not describe.
+    size_weights : ndarray, shape (ny, nx), optional
+        Derivative of the logarithm of `half_light_radius` with respect to each pixel of the map.
     """
 
     x: float
@@ -42,6 +46,8 @@ class Disc:
     axis_ratio: float
     position_angle: float
     amplitude: float = 1.0
+    excess: float = 1.0
+    size_weights: np.ndarray = None
 
     @property
     def circularised_radius(self):
@@ -103,8 +109,11 @@ def fit_disc(image, error, centre, psf, half_light_radius):
     if result.circularised_radius < 0.1 * beam or result.half_light_radius > high / 1.02:
         return None
     chi2 = np.sum(found.fun**2) / max(found.fun.size - 6, 1)
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * max(chi2, 1.0)
-    result.half_light_radius_error = float(result.half_light_radius * np.sqrt(covariance[2, 2]))
+    result.excess = max(float(chi2), 1.0)
+    response = np.linalg.pinv(found.jac)[2]
+    result.half_light_radius_error = float(result.half_light_radius * np.sqrt(np.sum(response**2) * result.excess))
+    result.size_weights = np.zeros(image.shape)
+    result.size_weights[good] = response / (sigma * scale)
     result.amplitude = float(solve(found.x)[0] * scale)
     return result
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from klever.gradient.annuli import Ellipse
 from klever.gradient.asymmetry import measure_asymmetry
-from klever.gradient.disc_fit import fit_disc, light_radius
 from klever.gradient.gradient_columns import annulus_rows, covariance_rows
 from klever.gradient.gradient_systematics import calibration_slopes, other_centre_slope
 from klever.gradient.gradients import fit_line, resolution_class, sample_line, slope_error_from
+from klever.gradient.light_model import TRACERS, fit_light, model_slope_error
 from klever.gradient.profile_errors import average_abundances, average_fluxes
 from klever.gradient.profiles import measure_profiles, regions_of
 from klever.maps import Flag, Map, MapSet, masked
@@ -19,7 +19,6 @@ __all__ = ["GalaxyGradient", "GalaxyInputs", "measure_galaxy_gradient"]
 # Variance of bilinear interpolation between spaxels and of their own size, as FWHM^2 over the spaxel's area:
 # 8 ln 2 (1/6 + 1/12).
 _SPAXEL_FWHM2 = 1.386
-_TRACERS = {"HALPHA": "halpha", "OIII5007": "oiii5007"}
 
 
 @dataclass
@@ -100,11 +99,12 @@ def measure_galaxy_gradient(inputs):
         own = [item for item in profiles if item.region == region]
         ellipse = own[0].ellipse
         result.centres[region] = {"centre": own[0].centre, "x": ellipse.x, "y": ellipse.y}
-        disc, tracer = _disc(inputs, selections[region], ellipse, scale)
-        own += _deprojected(inputs, own[0], disc)
+        light = fit_light(inputs.source, inputs.noise, selections[region], ellipse, inputs.beam, 0.5 * scale.beam,
+                          section["psf_error"])  # fmt: skip
+        own += _deprojected(inputs, own[0], light and light.disc)
         rows = {}
         for profile in own:
-            rows[profile.aperture] = _measure(inputs, profile, selections[region], disc, tracer, result)
+            rows[profile.aperture] = _measure(inputs, profile, selections[region], light, result)
         pair = [rows.get(name, {}).get("slope") for name in ("elliptical", "circular")]
         if None not in pair:
             for row in rows.values():
@@ -112,19 +112,6 @@ def measure_galaxy_gradient(inputs):
         result.gradient += rows.values()
         _asymmetry(inputs, own, selections[region], result, rows)
     return result
-
-
-def _disc(inputs, select, ellipse, scale):
-    """Disc model of a region's light, and the line it is fitted to; None, None if no line determines it."""
-    for name, label in _TRACERS.items():
-        if name not in inputs.source or inputs.source[name].error is None:
-            continue
-        value, error = masked(inputs.source, name)
-        value = np.where(select, value, np.nan)
-        disc = fit_disc(value, error, (ellipse.x, ellipse.y), inputs.beam, 0.5 * scale.beam)
-        if disc is not None:
-            return disc, label
-    return None, None
 
 
 def _deprojected(inputs, profile, disc):
@@ -143,18 +130,22 @@ def _deprojected(inputs, profile, disc):
     return [item for item in found if item.region == profile.region]
 
 
-def _measure(inputs, profile, select, disc, tracer, result):
+def _measure(inputs, profile, select, light, result):
     """Add the annuli of a profile to the result and return its row of gradients."""
     section = inputs.gradient
     measured = {
         "pixels": average_abundances(profile, inputs.abundance, inputs.model, inputs.noise),
         "fluxes": average_fluxes(profile, inputs.source, inputs.model, inputs.noise, section, select),
     }
-    smeared = None
-    if disc is not None:
+    smeared, others = None, []
+    if light is not None:
         # what the paper calls a gradient is per kpc of projected distance, whatever the shape of the annuli
         shape = profile.ellipse if profile.aperture == "deprojected" else Ellipse(profile.ellipse.x, profile.ellipse.y)
-        smeared = light_radius(disc, shape, inputs.abundance["LOG_OH"].value.shape, inputs.beam) * profile.kpc
+        size = inputs.abundance["LOG_OH"].value.shape
+        smeared = light.radius(shape, size) * profile.kpc
+        chosen = measured[section["method"]]
+        others = [[_psf_radius(chosen, radius * profile.kpc, inputs.source) for radius in pair]
+                  for pair in light.other_radii(shape, size)]  # fmt: skip
     for item in measured.values():
         item.psf_radius = _psf_radius(item, smeared, inputs.source)
         result.annuli += annulus_rows(item, section)
@@ -163,9 +154,10 @@ def _measure(inputs, profile, select, disc, tracer, result):
     row = {
         "region": profile.region, "aperture": profile.aperture, "centre": profile.centre, "method": section["method"],
         "errors": section["errors"], "beam_hwhm_kpc": 0.5 * np.sqrt(beam[0] * beam[1]) * profile.scale.kpc,
-        "r_e_map": tracer,
+        "r_e_map": light and light.tracer,
     }  # fmt: skip
-    if disc is not None:
+    if light is not None:
+        disc = light.disc
         row |= {
             "r_e_kpc": disc.half_light_radius * profile.scale.kpc,
             "r_e_error_kpc": disc.half_light_radius_error * profile.scale.kpc,
@@ -173,11 +165,11 @@ def _measure(inputs, profile, select, disc, tracer, result):
         }  # fmt: skip
     if isinstance(section["deproject"], dict):
         row |= {f"disc_{key}": section["deproject"][key] for key in ("axis_ratio", "position_angle")}
-    return row | _fit(inputs, profile, measured)
+    return row | _fit(inputs, profile, measured, others)
 
 
-def _fit(inputs, profile, measured):
-    """Fit a profile; return what that adds to its row."""
+def _fit(inputs, profile, measured, others):
+    """Fit a profile; return what that adds to its row. `others`: radii of its annuli by other models of the light."""
     section = inputs.gradient
     chosen = measured[section["method"]]
     fewest = max(2, section["minimum_annuli"])
@@ -204,7 +196,9 @@ def _fit(inputs, profile, measured):
         row |= _systematics(inputs, profile, pixels.weighting, row["slope_pixels"])
     if np.all(np.isfinite(chosen.psf_radius)) and np.ptp(chosen.psf_radius) > 0:
         line = fit_line(chosen.psf_radius, chosen.log_oh, chosen.weighting, chosen.common)
-        row |= {"slope_intrinsic": line.slope, "slope_intrinsic_error": line.slope_error}
+        model_error = model_slope_error(chosen, others)
+        row |= {"slope_intrinsic": line.slope, "slope_intrinsic_model_error": model_error}
+        row["slope_intrinsic_error"] = float(np.hypot(line.slope_error, model_error))
         row["psf_flattening"] = fit_line(chosen.radius, chosen.psf_radius, chosen.weighting).slope
     return row | {"resolved": resolution_class(row["max_radius_kpc"], hwhm), "state": "ok"}
 
@@ -226,7 +220,7 @@ def _psf_radius(measured, smeared, source):
         return np.full(len(measured.annuli), np.nan)
     light = np.ones(smeared.size)
     if measured.method == "fluxes":
-        name = next((name for name in _TRACERS if name in source), None)
+        name = next((name for name in TRACERS if name in source), None)
         if name:
             light = np.maximum(np.nan_to_num(masked(source, name)[0].ravel()), 0.0)
             light = light / (light.max() or 1.0)
@@ -251,7 +245,7 @@ def _asymmetry(inputs, profiles, select, result, rows):
     responses = {line: inputs.abundance[f"D_LOG_OH_{line}"].value for line in inputs.model.lines}
     beam = inputs.beam
     area = np.pi / (4 * np.log(2)) * beam[0] * beam[1]
-    tracer = next((item for item in _TRACERS if item in inputs.source), "HALPHA")
+    tracer = next((item for item in TRACERS if item in inputs.source), "HALPHA")
     found = measure_asymmetry(
         log_oh, responses, light, inputs.noise, position, rings, area, inputs.gradient["seed"], tracer
     )
@@ -272,7 +266,7 @@ def _asymmetry(inputs, profiles, select, result, rows):
 def _star_formation(inputs):
     """Name and map of what follows the star-formation surface density."""
     # a reddening of the whole galaxy changes no rank
-    for name, label in _TRACERS.items():
+    for name, label in TRACERS.items():
         if name in inputs.source and np.isfinite(masked(inputs.source, name)[0]).any():
             return label, masked(inputs.source, name)[0]
     return None, np.full(inputs.abundance["LOG_OH"].value.shape, np.nan)

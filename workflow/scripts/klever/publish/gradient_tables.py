@@ -42,6 +42,7 @@ _COLUMNS = {
     "psf_fwhm_major_kpc": ("f8", "kpc", "major axis of the source-plane PSF"),
     "psf_fwhm_minor_kpc": ("f8", "kpc", "minor axis of the source-plane PSF"),
     "diagnostics": ("U", None, "line ratios of the metallicity map"),
+    "diagnostics_reason": ("U", None, "preferred (R3, N2 and O3O2) | configured | why one of these is not used"),
     "published_slope": ("f8", "dex kpc-1", "slope of Curti et al. (2020); masked where they give none"),
     "published_slope_error": ("f8", "dex kpc-1", "1 sigma of Curti et al. (2020)"),
 }
@@ -118,7 +119,7 @@ def _row(entry, region, row):
         "lens": entry["lens"],
         "resolved": str(row["resolved"]),
         "diagnostics": str(row["diagnostics"]),
-        **{key: str(row[key]) if key in row.colnames else "" for key in ("errors", "method")},
+        **{key: str(row[key]) if key in row.colnames else "" for key in ("errors", "method", "diagnostics_reason")},
         **{key: float(np.ma.filled(row[key], np.nan)) if key in row.colnames else np.nan for key in numbers},
     }
 

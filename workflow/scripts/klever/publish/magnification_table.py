@@ -31,6 +31,7 @@ COLUMNS = [
     Column("n_realisations", int, "realisations that cover the galaxy"),
     Column("n_models", int, "models of the field that cover the galaxy, see magnification_models.ecsv"),
     Column("systematic", float, "relative error of mu between these models; masked with fewer than two"),
+    Column("flags", str, "mu_differs | near_critical_line, see magnification.ecsv of the galaxy"),
     Column("state", str, "ok | not_detected | outside_lens_model | unlensed"),
     *(
         Column(f"published_{name}{end}", float, f"{name} of Curti et al. (2020), Table 3{text}; masked without")
@@ -116,7 +117,7 @@ def magnification_latex(rows, simulated):
         groups[-1][1].append([
             escape(row["name"]),
             _number(measurement(_value(row, "mu_halpha"), _value(row, "mu_halpha_error"), 2), line),
-            measurement(_value(row, "mu_intrinsic"), _value(row, "mu_intrinsic_error"), 2),
+            _number(measurement(_value(row, "mu_intrinsic"), _value(row, "mu_intrinsic_error"), 2), _marks(row)),
             _bounds(row, "mu_maps"),
             f"${100 * _value(row, 'systematic'):.0f}$" if np.isfinite(_value(row, "systematic")) else "--",
             measurement(_value(row, "published_mu_halpha"), _value(row, "published_mu_halpha_error_plus"), 2),
@@ -125,7 +126,8 @@ def magnification_latex(rows, simulated):
     caption = (
         r"Magnifications. $\mu_{\mathrm{H}\alpha}$: ratio of the line's flux in the image and in the source plane "
         r"($^{o}$: of [O\,\textsc{iii}]\,$\lambda5007$, where H$\alpha$ is not observed); "
-        r"$\mu_\mathrm{intrinsic}$: the same with the seeing removed; $\mu_\mathrm{maps}$: of the "
+        r"$\mu_\mathrm{intrinsic}$: the same with the seeing removed ($^{c}$: near a critical line, where the "
+        r"realisations' median differs by more than a factor of 1.3); $\mu_\mathrm{maps}$: of the "
         "lens model at the galaxy, with the 16--84\\,\\% interval of its realisations; $\\sigma_\\mathrm{models}$: "
         "spread between models of the field. Published: Curti et al. (2020), Table 3"
         + (", of the real galaxies, for orientation." if simulated else ".")
@@ -150,6 +152,10 @@ def _value(row, name):
 
 def _number(text, mark):
     return text if text == "--" else text + mark
+
+
+def _marks(row):
+    return "$^{c}$" if "near_critical_line" in str(row.get("flags") or "") else ""
 
 
 def _bounds(row, name):

@@ -42,6 +42,7 @@ COLUMNS = [
     Column("log_oh_error_plus", float, "upper 1 sigma error", "dex"),
     Column("calibration", str, "of the metallicity"),
     Column("diagnostics", str, "of the metallicity"),
+    Column("diagnostics_reason", str, "preferred (R3, N2 and O3O2) | configured | why one of these is not used"),
     Column("limits_used", str, "diagnostics that entered as limits"),
     Column("metallicity_flags", str, "edge (of the calibrated range), bimodal"),
     Column("metallicity_state", str, "ok | not_detected | excluded"),
@@ -205,8 +206,8 @@ def _lens_table(groups, simulated):
 
 
 def _whole_galaxy(properties, bpt, magnification):
-    names = ("log_oh", "log_oh_error_minus", "log_oh_error_plus", "calibration", "diagnostics", "limits_used", "ebv",
-             "ebv_error", "ebv_state")  # fmt: skip
+    names = ("log_oh", "log_oh_error_minus", "log_oh_error_plus", "calibration", "diagnostics", "diagnostics_reason",
+             "limits_used", "ebv", "ebv_error", "ebv_state")  # fmt: skip
     flags = int(properties["flags"] or 0)
     marks = [text for bit, text in ((512, "edge"), (1024, "bimodal")) if flags & bit]
     mu = ("mu_halpha", "mu_halpha_error", "mu_intrinsic", "mu_intrinsic_error", "mu_maps", "mu_maps_error_minus",

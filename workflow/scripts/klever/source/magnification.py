@@ -17,8 +17,10 @@ from klever.operators import renormalised
 from klever.row_tables import read_table
 from klever.source.sourceplane import multiplicity
 
-__all__ = ["FluxRatio", "covered_fraction", "find_realisations", "flux_ratio", "realisation_magnifications"]
+__all__ = ["FluxRatio", "covered_fraction", "find_realisations", "flux_ratio", "magnification_flags",
+           "realisation_magnifications"]  # fmt: skip
 
+AGREEMENT = 1.3  # factor, as for the stellar masses
 MAXIMUM_MAGNIFICATION = 1e4  # a realisation whose critical line passes the position would be infinite
 
 
@@ -209,3 +211,27 @@ def realisation_magnifications(realisations, west, north, z_source, cosmology):
     west, north = np.array([west], dtype=float), np.array([north], dtype=float)
     mu = [model.evaluate(west, north, z_source, cosmology).mu[0] for model in realisations]
     return np.minimum(np.abs(np.array(mu, dtype=float)), MAXIMUM_MAGNIFICATION)
+
+
+def magnification_flags(mu_line, mu_maps, median):
+    """Return what a user must know before a magnification is divided by.
+
+    Parameters
+    ----------
+    mu_line, mu_maps, median : float
+        Of the line fluxes, of the best model at the reference position, and the median of its realisations there; NaN
+        where not known.
+
+    Returns
+    -------
+    list of str
+        "mu_differs": `mu_line` and `mu_maps` are more than a factor of 1.3 apart: the magnification changes along the
+        galaxy, and that at one position is not that of its light. "near_critical_line": `mu_maps` and the median of
+        the realisations are: a critical line is so near that each realisation puts the galaxy elsewhere relative to it,
+        and both magnifications of the best model may agree and be wrong by a factor.
+    """
+    flags = []
+    for name, other in (("mu_differs", mu_line), ("near_critical_line", median)):
+        if other > 0 and mu_maps > 0 and abs(np.log(other / mu_maps)) > np.log(AGREEMENT):
+            flags.append(name)
+    return flags
