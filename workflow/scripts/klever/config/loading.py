@@ -58,10 +58,10 @@ def load_survey(config, directory, resources, schemas):
     excluded = settings["exclude"] if isinstance(settings["exclude"], list) else []
     check_line_lists(settings, excluded, files, resources)
     check_targets(settings, instruments, files)
-    cells = None if rows["galaxies"] is None else [row.cells["galaxy"] for row in rows["galaxies"]]
-    ids = cells and dict.fromkeys(filter(None, cells))
+    ids = None if rows["galaxies"] is None else [row.cells["galaxy"] for row in rows["galaxies"] if row.cells["galaxy"]]
+    known = None if ids is None else dict.fromkeys(ids)
     every = check_galaxies(rows["galaxies"] or [], labels["galaxies"], lenses, problems)
-    observed = check_observations(rows["observations"] or [], labels["observations"], ids, instruments, excluded, files)
+    observed = check_observations(rows["observations"] or [], labels["observations"], known, instruments, excluded, files)
     check_names(settings, ids, {name: list(bands) for name, bands in observed.items()}, instruments, problems)
     _check_complete(rows, observed, labels, problems)
     pointings = read_exposures(settings, directory, schemas, observed, problems)
