@@ -61,7 +61,9 @@ def load_survey(config, directory, resources, schemas):
     ids = None if rows["galaxies"] is None else [row.cells["galaxy"] for row in rows["galaxies"] if row.cells["galaxy"]]
     known = None if ids is None else dict.fromkeys(ids)
     every = check_galaxies(rows["galaxies"] or [], labels["galaxies"], lenses, problems)
-    observed = check_observations(rows["observations"] or [], labels["observations"], known, instruments, excluded, files)
+    observed = check_observations(
+        rows["observations"] or [], labels["observations"], known, instruments, excluded, files
+    )
     check_names(settings, ids, {name: list(bands) for name, bands in observed.items()}, instruments, problems)
     _check_complete(rows, observed, labels, problems)
     pointings = read_exposures(settings, directory, schemas, observed, problems)
