@@ -205,6 +205,12 @@ def test_latex_marks_what_is_missing_and_what_is_simulated():
     assert "Simulated data" in text and "Simulated" not in magnification_latex([], False)
 
 
+def test_a_galaxy_without_flags_has_an_empty_text():
+    """An empty text of a table is read as missing."""
+    (row,) = magnification_rows([{"flags": np.nan}], {}, {}, [{"galaxy": "a", "name": "a", "lens": "x", "z": 1.0}])
+    assert row["flags"] == ""
+
+
 # lenses.yaml
 
 

@@ -91,7 +91,8 @@ def magnification_rows(measured, systematic, published, galaxies):
         count, spread = systematic.get(entry["galaxy"], (0, np.nan))
         row = {column.name: values.get(column.name) for column in COLUMNS}
         row |= {key: entry[key] for key in ("galaxy", "name", "lens", "z")}
-        row |= {"n_models": count, "systematic": spread}
+        flags = row["flags"] if isinstance(row["flags"], str) else ""  # an empty text is read as missing
+        row |= {"n_models": count, "systematic": spread, "flags": flags}
         rows.append(row | published.get(_PUBLISHED_NAMES.get(entry["galaxy"], entry["galaxy"]), {}))
     return rows
 
